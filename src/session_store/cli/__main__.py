@@ -1,0 +1,5 @@
+"""`python -m session_store.cli` is the command as well."""
+
+from . import main
+
+main()

@@ -1,0 +1,304 @@
+"""The place in the chain of journals, and the two things one can do there: read on, append.
+
+Thin: it moves bytes and keeps `IndexState` in step with them. Used under one mutex.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from session_store.errors import ConflictError, FileSystemError, NotFoundError, UnavailableError
+from session_store.files.filesystem import ABSENT, FileSystem, IfVersion
+from session_store.model.records import Finding, SessionMetadata
+from session_store.runtime import Runtime
+
+from .records import (
+    SNAPSHOT,
+    JournalRecord,
+    Retracted,
+    encode,
+    is_header,
+    journal_path,
+    scan,
+)
+from .snapshot import MAX_FINDINGS, check_format
+from .state import IndexState
+
+CHUNK_BYTES: Final = 4 << 20
+HEADER_BYTES: Final = 4096
+RETRY_SECONDS: Final = 0.01
+MAX_READS: Final = 100
+
+Commit = Callable[[str], Awaitable[None]]
+Recount = Callable[[str], Awaitable[SessionMetadata | None]]
+
+
+class StaleError(Exception):
+    """What is in memory no longer leads to the journal: load the snapshot again."""
+
+
+class Base(NamedTuple):
+    """The snapshot that the state in memory began with; `version` None if there is none."""
+
+    version: str | None
+    bytes: int
+    epoch: int
+    size: int
+    foreign: bool = False
+    damaged: bool = False
+
+    @property
+    def if_version(self) -> IfVersion:
+        """Return the precondition under which this snapshot may be replaced."""
+        return ABSENT if self.version is None else self.version
+
+
+class Place:
+    """How far a journal was read: whole lines up to `offset`, a torn tail up to `size`."""
+
+    __slots__ = ("epoch", "last", "offset", "size", "tail")
+
+    def __init__(self, epoch: int, offset: int) -> None:
+        self.epoch = epoch
+        self.offset = self.size = offset
+        self.tail = b""
+        self.last = -1
+
+    @property
+    def path(self) -> str:
+        """Return where the journal is."""
+        return journal_path(self.epoch)
+
+
+class Core:
+    """The index in memory, with the place in the journals that it stands for."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        runtime: Runtime,
+        *,
+        commit: Commit,
+        recount: Recount,
+        io_timeout_ms: int,
+    ) -> None:
+        self.files = files
+        self.runtime = runtime
+        self.recount = recount
+        self.io_timeout = io_timeout_ms / 1000
+        self.state = IndexState()
+        self.place = Place(0, 0)
+        self.base: Base | None = None
+        self.broken = False
+        self.wrote = False
+        self.unwritten: FileSystemError | None = None
+        self.findings: list[Finding] = []
+        self.repairs: list[Finding] = []
+        self._commit = commit
+        self._unsynced: dict[str, int] = {}
+        self._growths = 0
+
+    def reset(self, state: IndexState, place: Place, base: Base, broken: bool) -> None:
+        """Stand at `place` with `state`; the deletes known before stay known."""
+        state.deleted |= self.state.deleted - state.sessions.keys()
+        self.state, self.place, self.base, self.broken = state, place, base, broken
+
+    def after_fork(self) -> None:
+        """Stand nowhere: another thread may have been in the midst of a change."""
+        self.base = None
+        self.wrote = False
+        self._unsynced.clear()
+
+    def find(self, severity: str, code: str, path: str, detail: str) -> None:
+        """Remember that something is not as it should be."""
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(severity=severity, code=code, path=path, detail=detail))
+
+    async def version(self, path: str) -> str | None:
+        """Return the version of the file at `path`, None if there is none."""
+        try:
+            return (await self.files.stat(path)).version
+        except NotFoundError:
+            return None
+
+    async def read_whole(self, path: str) -> tuple[bytes | None, str | None]:
+        """Return the content of the file at `path` together with its version."""
+        for _ in range(MAX_READS):
+            version = await self.version(path)
+            if version is None:
+                return None, None
+            try:
+                data = await self.files.read(path)
+            except NotFoundError:
+                continue
+            if await self.version(path) == version:
+                return data, version
+        raise UnavailableError(path, "it is replaced without a pause")
+
+    async def catch_up(self) -> None:
+        """Read what was appended since, through seals, to the end of the last journal.
+
+        Raises `StaleError` if the journal does not go on from where it was read.
+        """
+        if self.broken:
+            # There is no journal to look at: what changes then is the snapshot.
+            if self.base is None or await self.version(SNAPSHOT) != self.base.version:
+                raise StaleError
+            return
+        want = CHUNK_BYTES
+        while True:
+            place = self.place
+            try:
+                size = (await self.files.stat(place.path)).size
+                if size == place.size:
+                    if not size:
+                        raise StaleError
+                    return
+                if size < place.size:
+                    raise StaleError
+                data = await self.files.read(
+                    place.path, place.offset, min(size, place.offset + want)
+                )
+            except NotFoundError:
+                raise StaleError from None
+            self._feed(data, promised=True)
+            # A line longer than what was read at once is read anew, with more.
+            want = want * 2 if self.place.offset == place.offset else CHUNK_BYTES
+
+    async def append(self, *records: JournalRecord) -> None:
+        """Add records where the journal was read to, or raise `ConflictError`.
+
+        They are in the state when it returns, and durable after `settle`.
+        """
+        place, lines = self.place, encode(*records)
+        if self.broken or not place.size:
+            raise StaleError
+        if place.tail:
+            torn = JournalRecord(
+                op="torn", at=records[0].at, offset=place.offset, length=len(place.tail)
+            )
+            lines = b"\n" + encode(torn) + lines
+        await self._send(place.path, lines, place.size)
+        self.wrote = True
+        self._feed(place.tail + lines, promised=any(record.promises for record in records))
+
+    async def _send(self, path: str, data: bytes, size: int) -> None:
+        deadline = self.runtime.monotonic() + self.io_timeout
+        unknown = False
+        while True:
+            try:
+                await self.files.append(path, data, if_size=size)
+                return
+            except UnavailableError as error:
+                unknown = unknown or error.unknown
+                if not unknown or self.runtime.monotonic() > deadline:
+                    raise UnavailableError(path, error.reason, unknown=unknown) from error
+                await self.runtime.sleep(RETRY_SECONDS)
+            except ConflictError:
+                if unknown and await self._stands(path, data, size):
+                    return
+                raise
+
+    async def _stands(self, path: str, data: bytes, size: int) -> bool:
+        try:
+            return await self.files.read(path, size, size + len(data)) == data
+        except NotFoundError:
+            return False
+
+    def _feed(self, data: bytes, *, promised: bool) -> None:
+        place = self.place
+        try:
+            found = scan(data, place.offset, place.last)
+        except Retracted:
+            raise StaleError from None
+        place.tail = data[found.end - place.offset :]
+        place.size = place.offset + len(data)
+        place.offset, place.last = found.end, found.last
+        for code, offset, length, reason in found.damage:
+            self._note_damage(place.path, code, offset, length, reason)
+        for _, record in found.records:
+            if promised and record.promises:
+                self._growths += 1
+                self._unsynced[place.path] = self._growths
+            if record.op == "open":
+                check_format(place.path, record.format)
+            elif record.op == "seal" and record.next is not None and record.next > place.epoch:
+                self.place = Place(record.next, 0)
+                return
+            else:
+                self.state.apply(record)
+
+    def _note_damage(self, path: str, code: str, offset: int, length: int, reason: str) -> None:
+        severity = {"unknown_op": "info", "sealed_tail": "info"}.get(code, "error")
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(
+                Finding(
+                    severity=severity,
+                    code=code,
+                    path=path,
+                    detail=reason,
+                    offset=offset,
+                    length=length,
+                )
+            )
+
+    def unsettled(self) -> bool:
+        """Return whether the state holds promises that are not known to be durable."""
+        return bool(self._unsynced)
+
+    async def settle(self) -> None:
+        """Return when everything the state held at the call is durable (PROTOCOLS I2).
+
+        In the order of the journals: none may be durable while its seal is not.
+        """
+        for path, growth in list(self._unsynced.items()):
+            try:
+                await self._commit(path)
+            except NotFoundError:
+                # Removed by a rotation: a durable snapshot holds all of it.
+                pass
+            if self._unsynced.get(path) == growth:
+                self._unsynced.pop(path, None)
+
+    async def sync(self) -> None:
+        """Settle, and make what was only noted durable too: a snapshot must not be ahead of it."""
+        await self.settle()
+        try:
+            await self.files.sync(self.place.path)
+        except NotFoundError:
+            raise StaleError from None
+
+    async def new_journal(self, after: str) -> tuple[int, int]:
+        """Make a journal with nothing but a header; return its number and its size.
+
+        One that others made for the same purpose, and have not used, is taken.
+        """
+        epoch = max(self.place.epoch, self.base.epoch if self.base else 0) + 1
+        while True:
+            path = journal_path(epoch)
+            header = encode(
+                JournalRecord(
+                    op="open", at=self.runtime.now_ms(), epoch=epoch, format=1, after=after
+                )
+            )
+            try:
+                await self.files.write(path, header, if_version=ABSENT)
+                return epoch, len(header)
+            except ConflictError:
+                found = await self._head(path)
+                if is_header(found, after):
+                    return epoch, len(found)
+            epoch += 1
+
+    async def _head(self, path: str) -> bytes:
+        try:
+            return await self.files.read(path, 0, HEADER_BYTES)
+        except NotFoundError:
+            return b""
+
+    async def seal(self, epoch: int) -> None:
+        """End the journal and go on in `epoch`; `ConflictError` if others were first."""
+        await self.append(JournalRecord(op="seal", at=self.runtime.now_ms(), next=epoch))
+        await self.catch_up()
+
+
+__all__ = ["Base", "Commit", "Core", "Place", "Recount", "StaleError"]

@@ -1,0 +1,122 @@
+"""What is known of one session, as it is stored and as it is shown.
+
+A session's fields stay the JSON they were read as until somebody changes them, so that a
+million sessions open fast and fields of newer versions survive.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from session_store.jsonl.lines import parse_object
+from session_store.model.records import LogMark, SessionMetadata
+
+Stored: TypeAlias = msgspec.Raw | dict[str, Any]
+
+SORTS: Final = {"updated": "updatedAt", "created": "createdAt"}
+
+
+class _Times(msgspec.Struct, rename="camel"):
+    created_at: int | float = 0
+    updated_at: int | float = 0
+
+
+_typed: Final = msgspec.json.Decoder(SessionMetadata)
+_times: Final = msgspec.json.Decoder(_Times)
+_any: Final = msgspec.json.Decoder()
+
+
+def fields_of(stored: Stored) -> Mapping[str, Any]:
+    """Return the fields of a session by their names on disk; not to be changed."""
+    if isinstance(stored, dict):
+        return stored
+    try:
+        fields = _any.decode(stored)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        try:
+            fields = parse_object(bytes(stored))
+        except ValueError:
+            return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def to_stored(metadata: SessionMetadata) -> msgspec.Raw:
+    """Return the metadata as JSON, with the fields that the original cannot do without."""
+    fields = {"messageCount": metadata.message_count, **msgspec.to_builtins(metadata)}
+    return msgspec.Raw(msgspec.json.encode(fields))
+
+
+def to_metadata(session_id: str, stored: Stored) -> SessionMetadata:
+    """Return what is known of the session; a field of an unexpected type is kept raw."""
+    data = msgspec.json.encode(stored) if isinstance(stored, dict) else stored
+    try:
+        metadata = _typed.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _leniently(session_id, fields_of(stored))
+    return (
+        metadata if metadata.session_id == session_id else replace(metadata, session_id=session_id)
+    )
+
+
+def _leniently(session_id: str, fields: Mapping[str, Any]) -> SessionMetadata:
+    return SessionMetadata(
+        session_id=session_id,
+        created_at=fields.get("createdAt", 0),
+        updated_at=fields.get("updatedAt", fields.get("createdAt", 0)),
+        message_count=fields.get("messageCount", 0),
+        user_id=fields.get("userId"),
+        token_estimate=fields.get("tokenEstimate"),
+        model_overrides=fields.get("modelOverrides"),
+        metadata=fields.get("metadata"),
+        log=_mark(fields.get("log")),
+    )
+
+
+def _mark(value: Any) -> LogMark | None:
+    try:
+        return msgspec.convert(value, LogMark)
+    except msgspec.MsgspecError:
+        return None
+
+
+def time_of(stored: Stored, sort: str) -> float:
+    """Return what to sort a session by; what is no number counts as 0."""
+    if not isinstance(stored, dict):
+        try:
+            times = _times.decode(stored)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass
+        else:
+            return times.updated_at if sort == "updated" else times.created_at
+    return number(fields_of(stored).get(SORTS[sort]))
+
+
+def number(value: Any) -> float:
+    """Return `value` if it is a number, else 0."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def merge(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with `changes` made; None takes a field away."""
+    merged = {**fields_of(stored), **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def merge_noted(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with what a writer noted, unless another noted more (PROTOCOLS I3)."""
+    fields = fields_of(stored)
+    merged = {**fields, **changes}
+    merged["updatedAt"] = max(number(fields.get("updatedAt")), number(changes.get("updatedAt")))
+    known, noted = _mark(fields.get("log")), _mark(changes.get("log"))
+    if known is not None and noted is not None and known.size > noted.size:
+        merged["log"] = fields["log"]
+        merged["messageCount"] = fields.get("messageCount", known.messages)
+    return merged
+
+
+def dump(value: Any) -> msgspec.Raw:
+    """Return any JSON value as JSON, lone surrogates included."""
+    return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode())

@@ -1,0 +1,408 @@
+"""The index on any file system: a snapshot, and a journal that many processes append to."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from session_store.errors import (
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    FileSystemError,
+    InvalidIdError,
+    NotFoundError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from session_store.files.filesystem import FileSystem
+from session_store.model.records import Finding, LogMark, SessionMetadata
+from session_store.runtime import Runtime, on_fork
+
+from .core import Commit, Core, Recount, StaleError
+from .fields import merge, to_metadata, to_stored
+from .lazy import LazyNotes, to_records
+from .loading import load
+from .manager import SessionIndexManager, SessionPage
+from .paging import from_cursor, look, make_query, to_cursor
+from .rebuild import recover
+from .records import SNAPSHOT, JournalRecord
+from .rotation import must_rotate, outgrown, rotate, save
+from .snapshot import unsafe
+from .state import IndexState
+
+T = TypeVar("T")
+
+Decision = tuple[T, list[JournalRecord]]
+
+RELOAD_SECONDS: Final = 0.001
+
+
+class JournalIndex(SessionIndexManager):
+    """Every change is one line of the journal, appended only where this process has read to.
+
+    So whoever changes something has seen all that was changed before. `commit` makes a file as
+    durable as the store's mode says; `recount` tells what the log of a session tells of it,
+    with its key in `metadata`. Reads hold the whole index in memory.
+    """
+
+    def __init__(
+        self,
+        files: FileSystem,
+        runtime: Runtime,
+        *,
+        commit: Commit,
+        recount: Recount,
+        save_delay_ms: int = 100,
+        io_timeout_ms: int = 10_000,
+    ) -> None:
+        self._files = files
+        self._runtime = runtime
+        self._core = Core(
+            files, runtime, commit=commit, recount=recount, io_timeout_ms=io_timeout_ms
+        )
+        self._lazy = LazyNotes(save_delay_ms)
+        self._mutex = runtime.mutex()
+        self._closed = False
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget, in the child, what the parent noted, and read everything anew."""
+        self._mutex = self._runtime.mutex()
+        self._lazy.after_fork()
+        self._core.after_fork()
+
+    async def load(self) -> None:
+        """See `SessionIndexManager.load`."""
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """See `SessionIndexManager.refresh`."""
+        await self._ask(lambda _: None)
+
+    async def close(self) -> None:
+        """See `SessionIndexManager.close`."""
+        if self._closed:
+            return
+        try:
+            # Who only read writes nothing, and may not be able to.
+            if self._core.wrote or self._lazy:
+                await self.flush(snapshot=True)
+        finally:
+            self._closed = True
+
+    async def flush(self, *, snapshot: bool = False) -> None:
+        """See `SessionIndexManager.flush`."""
+        core = self._core
+        async with self._mutex:
+            await self._catch_up()
+            await self._write_notes()
+            if snapshot:
+                await self._repeat(self._save)
+            path = core.place.path if core.wrote else None
+        await core.settle()
+        if path is not None:
+            try:
+                await self._files.sync(path)
+            except NotFoundError:
+                # Another's rotation removed it: a snapshot holds all of it.
+                pass
+
+    async def findings(self) -> list[Finding]:
+        """See `SessionIndexManager.findings`."""
+
+        def report(_: IndexState) -> list[Finding]:
+            core = self._core
+            found = [*core.repairs, *core.findings]
+            base, place = core.base, core.place
+            if base is not None and (base.epoch, base.size) != (place.epoch, place.offset):
+                detail = (
+                    "it lags behind the journal; flush(snapshot=True) writes it while it is small"
+                )
+                found.append(
+                    Finding(severity="info", code="snapshot_lags", path=SNAPSHOT, detail=detail)
+                )
+            return found
+
+        return await self._ask(report)
+
+    async def rebuild(self) -> None:
+        """See `SessionIndexManager.rebuild`."""
+        async with self._mutex:
+            await self._repeat(self._recover)
+        await self._core.settle()
+
+    async def resolve_key(self, key: str) -> str | None:
+        """See `SessionIndexManager.resolve_key`."""
+        return await self._ask(lambda state: state.resolve(key))
+
+    async def keys_of(self, session_id: str) -> list[str]:
+        """See `SessionIndexManager.keys_of`."""
+        return await self._ask(
+            lambda state: state.keys_of(session_id) if session_id in state.sessions else []
+        )
+
+    async def all_keys(self) -> list[str]:
+        """See `SessionIndexManager.all_keys`."""
+        return await self._ask(
+            lambda state: [key for key, id_ in state.keys.items() if id_ in state.sessions]
+        )
+
+    async def all_ids(self) -> list[str]:
+        """See `SessionIndexManager.all_ids`."""
+        return await self._ask(lambda state: list(state.sessions))
+
+    async def has(self, session_id: str) -> bool:
+        """See `SessionIndexManager.has`."""
+        return await self._ask(lambda state: session_id in state.sessions)
+
+    async def is_deleted(self, session_id: str) -> bool:
+        """See `SessionIndexManager.is_deleted`."""
+        return await self._ask(lambda state: session_id in state.deleted)
+
+    async def metadata(self, session_id: str) -> SessionMetadata | None:
+        """See `SessionIndexManager.metadata`."""
+
+        def read(state: IndexState) -> SessionMetadata | None:
+            stored = state.sessions.get(session_id)
+            return None if stored is None else to_metadata(session_id, stored)
+
+        return await self._ask(read)
+
+    async def register(self, session_id: str, key: str | None, metadata: SessionMetadata) -> str:
+        """See `SessionIndexManager.register`."""
+        reason = unsafe(session_id)
+        if reason is not None:
+            raise InvalidIdError(session_id, reason)
+
+        def decide(state: IndexState) -> Decision[str]:
+            known = None if key is None else state.resolve(key)
+            if known is not None:
+                return known, []
+            if session_id in state.deleted:
+                raise InvalidIdError(session_id, "it was deleted; an id is never used again")
+            if session_id not in state.sessions:
+                stored = to_stored(metadata)
+                return session_id, [self._record("register", session_id, key, metadata=stored)]
+            return session_id, [self._record("add_key", session_id, key)] if key else []
+
+        return await self._change(decide)
+
+    async def add_key(self, key: str, session_id: str) -> None:
+        """See `SessionIndexManager.add_key`."""
+
+        def decide(state: IndexState) -> Decision[None]:
+            if session_id not in state.sessions:
+                raise SessionNotFoundError(session_id)
+            there = state.resolve(key) == session_id
+            return None, [] if there else [self._record("add_key", session_id, key)]
+
+        await self._change(decide)
+
+    async def remove_key(self, key: str) -> bool:
+        """See `SessionIndexManager.remove_key`."""
+
+        def decide(state: IndexState) -> Decision[bool]:
+            records = [self._record("remove_key", None, key)] if key in state.keys else []
+            return state.resolve(key) is not None, records
+
+        return await self._change(decide)
+
+    async def delete(self, session_id: str) -> bool:
+        """See `SessionIndexManager.delete`."""
+
+        def decide(state: IndexState) -> Decision[bool]:
+            there = session_id in state.sessions
+            return there, [self._record("delete", session_id, None)] if there else []
+
+        return await self._change(decide)
+
+    async def update(self, session_id: str, changes: Mapping[str, Any]) -> SessionMetadata:
+        """See `SessionIndexManager.update`."""
+
+        def decide(state: IndexState) -> Decision[SessionMetadata]:
+            stored = state.sessions.get(session_id)
+            if stored is None:
+                raise SessionNotFoundError(session_id)
+            after = to_metadata(session_id, merge(stored, changes))
+            record = self._record("update", session_id, None, changes=dict(changes))
+            return after, [record] if changes else []
+
+        return await self._change(decide)
+
+    async def note_append(
+        self, session_id: str, updated_at: int | float, mark: LogMark | None
+    ) -> None:
+        """See `SessionIndexManager.note_append`."""
+        changes = {"updatedAt": updated_at} | ({} if mark is None else _counts(mark))
+        await self._note(session_id, changes, recount=False)
+
+    async def note_count(self, session_id: str, mark: LogMark) -> None:
+        """See `SessionIndexManager.note_count`."""
+        await self._note(session_id, _counts(mark), recount=True)
+
+    async def page(
+        self,
+        *,
+        sort: str = "updated",
+        where: Mapping[str, Any] | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> SessionPage:
+        """See `SessionIndexManager.page`."""
+        if limit < 1:
+            raise ConfigError("limit", f"it must be at least 1, not {limit}")
+        query, position = make_query(sort, where), from_cursor(sort, after)
+        sessions: list[SessionMetadata] = []
+        while True:
+            before, wanted = position, limit - len(sessions)
+            found = await self._ask(lambda state: look(state, query, before, wanted))  # noqa: B023
+            sessions += found.sessions
+            position = found.position
+            if found.done or position is None:
+                return SessionPage(sessions)
+            if len(sessions) == limit:
+                return SessionPage(sessions, after=to_cursor(sort, position))
+            # A filter that matches nothing looks at all: let others run meanwhile.
+            await self._runtime.sleep(0)
+
+    def _record(
+        self, op: str, session_id: str | None, key: str | None, **fields: Any
+    ) -> JournalRecord:
+        at = self._runtime.now_ms()
+        return JournalRecord(op=op, at=at, session_id=session_id, key=key, **fields)
+
+    async def _ask(self, question: Callable[[IndexState], T]) -> T:
+        """Answer from all that others were answered, once that is durable (I2)."""
+        async with self._mutex:
+            await self._catch_up()
+            await self._write_notes_if_due()
+            answer = question(self._core.state)
+        await self._core.settle()
+        return answer
+
+    async def _change(self, decide: Callable[[IndexState], Decision[T]]) -> T:
+        """Return what `decide` answers when its records stand right behind what it has seen."""
+        async with self._mutex:
+            answer = await self._write(decide)
+            await self._write_notes_if_due()
+        # Outside of the mutex, so that many who wait share one sync.
+        await self._core.settle()
+        return answer
+
+    async def _write(self, decide: Callable[[IndexState], Decision[T]]) -> T:
+        async def attempt() -> tuple[T] | None:
+            await self._catch_up()
+            answer, records = decide(self._core.state)
+            if records:
+                if await self._moved_on():
+                    return None
+                await self._core.append(*records)
+            return (answer,)
+
+        return await self._repeat(attempt)
+
+    async def _moved_on(self) -> bool:
+        """Rotate where that is due; return whether anything changed: then decide anew."""
+        core = self._core
+        if core.base is not None and core.base.damaged and core.unwritten is not None:
+            core.base = None
+            await self._catch_up()
+            if core.base is not None and core.base.damaged:
+                raise core.unwritten
+            return True
+        if core.base is None:
+            raise StaleError
+        if must_rotate(core.base, core.broken):
+            await rotate(core)
+            return True
+        if not outgrown(core.base, core.place):
+            return False
+        place = core.place
+        try:
+            await rotate(core)
+        except ConflictError:
+            raise
+        except FileSystemError:
+            # The journal is the truth; a snapshot that cannot be written only lags.
+            return core.place is not place
+        return True
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[tuple[T] | None]]) -> T:
+        """Return what `attempt` gives, once others leave it the time to succeed (A1)."""
+        deadline = self._runtime.monotonic() + self._core.io_timeout
+        while True:
+            try:
+                result = await attempt()
+                if result is not None:
+                    return result[0]
+            except ConflictError:
+                pass
+            except StaleError:
+                self._core.base = None
+            if self._runtime.monotonic() > deadline:
+                raise UnavailableError(self._core.place.path, "others write without a pause")
+            await self._runtime.sleep(0)
+
+    async def _catch_up(self) -> None:
+        if self._closed:
+            raise ClosedError
+        core = self._core
+        deadline = self._runtime.monotonic() + core.io_timeout
+        while True:
+            try:
+                if core.base is None:
+                    await load(core)
+                if core.base is not None:
+                    await core.catch_up()
+                    return
+            except StaleError:
+                core.base = None
+            if self._runtime.monotonic() > deadline:
+                raise UnavailableError(SNAPSHOT, "it is replaced without a pause")
+            await self._runtime.sleep(RELOAD_SECONDS)
+
+    async def _recover(self) -> tuple[None] | None:
+        await self._catch_up()
+        if await self._moved_on():
+            return None
+        await recover(self._core)
+        return (None,)
+
+    async def _save(self) -> tuple[None]:
+        await self._catch_up()
+        await save(self._core)
+        return (None,)
+
+    async def _note(self, session_id: str, changes: dict[str, Any], *, recount: bool) -> None:
+        if self._closed:
+            raise ClosedError
+        self._lazy.put(session_id, changes, recount=recount)
+        if self._lazy.due(self._runtime.monotonic()):
+            async with self._mutex:
+                await self._write_notes_if_due()
+
+    async def _write_notes_if_due(self) -> None:
+        if self._lazy.due(self._runtime.monotonic()):
+            try:
+                await self._write_notes()
+            except FileSystemError:
+                # They can be counted again; what the caller asked for has happened.
+                pass
+
+    async def _write_notes(self) -> None:
+        notes = self._lazy.take(self._runtime.monotonic())
+        if not notes:
+            return
+        records = to_records(notes, self._runtime.now_ms())
+        try:
+            await self._write(
+                lambda state: (None, [r for r in records if r.session_id in state.sessions])
+            )
+        except BaseException:
+            self._lazy.give_back(notes)
+            raise
+
+
+def _counts(mark: LogMark) -> dict[str, Any]:
+    return {"messageCount": mark.messages, "log": msgspec.to_builtins(mark)}

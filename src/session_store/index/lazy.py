@@ -1,0 +1,60 @@
+"""Counts and times on their way into the journal: gathered, and written now and then."""
+
+import threading
+from typing import Any
+
+from .records import JournalRecord
+
+Noted = dict[str, tuple[dict[str, Any], bool]]
+
+
+class LazyNotes:
+    """What is noted of sessions and not yet written; safe to be shared by threads."""
+
+    def __init__(self, delay_ms: int) -> None:
+        self._delay = delay_ms / 1000
+        self._notes: Noted = {}
+        self._last = float("-inf")
+        self._guard = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._notes)
+
+    def put(self, session_id: str, changes: dict[str, Any], *, recount: bool) -> None:
+        """Note changes of a session's fields, in place of what was noted of them before."""
+        with self._guard:
+            before, exact = self._notes.get(session_id, ({}, False))
+            self._notes[session_id] = ({**before, **changes}, exact or recount)
+
+    def due(self, now: float) -> bool:
+        """Return whether something is noted and the last writing is long enough ago."""
+        return bool(self._notes) and now - self._last >= self._delay
+
+    def take(self, now: float) -> Noted:
+        """Return what is noted and forget it; the caller writes it or gives it back."""
+        with self._guard:
+            notes, self._notes = self._notes, {}
+            self._last = now
+        return notes
+
+    def give_back(self, notes: Noted) -> None:
+        """Note again what could not be written, beneath what was noted since."""
+        with self._guard:
+            for session_id, (changes, exact) in notes.items():
+                since, recount = self._notes.get(session_id, ({}, False))
+                self._notes[session_id] = ({**changes, **since}, exact or recount)
+
+    def after_fork(self) -> None:
+        """Forget everything: the parent writes what is its own."""
+        self._guard = threading.Lock()
+        self._notes = {}
+
+
+def to_records(notes: Noted, at: int) -> list[JournalRecord]:
+    """Return the notes as records of a journal."""
+    return [
+        JournalRecord(
+            op="update", at=at, session_id=id_, changes=changes, lazy=True, recount=recount
+        )
+        for id_, (changes, recount) in notes.items()
+    ]

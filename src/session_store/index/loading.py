@@ -1,0 +1,81 @@
+"""Opening an index: from its snapshot and the journals since, whatever state they are in."""
+
+from session_store.errors import ConflictError, NotFoundError
+from session_store.files.filesystem import ABSENT
+
+from .core import Base, Core, Place, StaleError
+from .rebuild import list_root, rebuild
+from .records import SNAPSHOT, JournalRecord, encode, is_header, journal_path
+from .rotation import INLINE_BYTES
+from .snapshot import DamagedError, Snapshot, decode_snapshot, encode_snapshot
+from .state import IndexState
+
+
+async def load(core: Core) -> None:
+    """Put `core` where the files are now, or raise `StaleError` if they change meanwhile."""
+    data, version = await core.read_whole(SNAPSHOT)
+    if data is None:
+        root = await list_root(core.files)
+        if root.fresh:
+            await _create(core)
+        else:
+            await rebuild(core, root, None, None, "there is none")
+        data, version = await core.read_whole(SNAPSHOT)
+        if data is None:
+            return
+    try:
+        snapshot = await _decode(core, data)
+    except DamagedError as error:
+        await rebuild(core, await list_root(core.files), data, version, str(error))
+        return
+    await _follow(
+        core, snapshot, Base(version, len(data), snapshot.epoch, snapshot.size, snapshot.foreign)
+    )
+
+
+async def _decode(core: Core, data: bytes) -> Snapshot:
+    if len(data) > INLINE_BYTES:
+        return await core.runtime.offload(decode_snapshot, data)
+    return decode_snapshot(data)
+
+
+async def _create(core: Core) -> None:
+    """Make an empty index; that others are faster is as good."""
+    path = journal_path(1)
+    header = encode(JournalRecord(op="open", at=core.runtime.now_ms(), epoch=1, format=1, after=""))
+    try:
+        await core.files.write(path, header, if_version=ABSENT)
+    except ConflictError:
+        header = await core.files.read(path)
+        if not is_header(header, ""):
+            raise StaleError from None
+    snapshot = encode_snapshot(IndexState(), 1, len(header), core.runtime.token())
+    try:
+        await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)
+    except ConflictError:
+        pass
+
+
+async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:
+    core.findings = list(snapshot.findings)
+    core.reset(snapshot.state, Place(base.epoch, base.size), base, broken=False)
+    try:
+        await core.catch_up()
+        return
+    except StaleError:
+        # A rotation removes a journal only after it has replaced this snapshot.
+        if await core.version(SNAPSHOT) != base.version:
+            raise
+    core.broken = True
+    path = core.place.path
+    try:
+        size = (await core.files.stat(path)).size
+    except NotFoundError:
+        if core.place.epoch:
+            core.find("error", "journal_missing", path, "what it held is lost")
+        return
+    text = f"it has {size} bytes, the snapshot has read {core.place.size}"
+    core.find("error", "journal_short", path, text)
+
+
+__all__ = ["load"]

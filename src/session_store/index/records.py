@@ -1,0 +1,188 @@
+"""The lines of an index journal, and the names of the files in the root.
+
+Pure. A journal begins with a header (`open`) and may end in a `seal` that names the next;
+between them stands one change a line. `torn` makes void what an interrupted write left.
+"""
+
+import json
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from session_store.jsonl.lines import close_line, damage, parse_object, split_lines
+
+SNAPSHOT: Final = "sessions.json"
+PREVIOUS: Final = "sessions.json.prev"
+OWN_PREFIX: Final = "sessions."
+FORMAT: Final = 1
+BY_SEAL: Final = "seal"
+
+_JOURNAL: Final = re.compile(r"sessions\.([1-9][0-9]{0,17})\.jsonl")
+
+_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "open": ("epoch", "format"),
+    "register": ("session_id", "metadata"),
+    "update": ("session_id", "changes"),
+    "delete": ("session_id",),
+    "add_key": ("session_id", "key"),
+    "remove_key": ("key",),
+    "torn": ("offset", "length"),
+    "seal": ("next",),
+}
+
+
+class JournalRecord(msgspec.Struct, kw_only=True, omit_defaults=True, rename="camel"):
+    """One change of the index; `at` is wall clock, in milliseconds.
+
+    `lazy` marks what may be lost and counted again; with `recount` it replaces what is there
+    instead of being weighed against it. `after` says how a journal is reached: by the seal of
+    the one before, or from the snapshot with that digest.
+    """
+
+    op: str
+    at: int | float = 0
+    session_id: str | None = None
+    key: str | None = None
+    metadata: msgspec.Raw = msgspec.Raw()
+    changes: dict[str, Any] | None = msgspec.field(name="set", default=None)
+    lazy: bool = False
+    recount: bool = False
+    epoch: int | None = None
+    format: int | None = None
+    after: str | None = None
+    next: int | None = None
+    offset: int | None = None
+    length: int | None = None
+
+    @property
+    def promises(self) -> bool:
+        """Whether somebody is told that this has happened."""
+        return not self.lazy and self.op not in {"open", "torn"}
+
+
+_decoder: Final = msgspec.json.Decoder(JournalRecord)
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Scan(NamedTuple):
+    """What stands in some bytes of a journal, and where their last whole line ends.
+
+    `last` is where the last of them begins (as given, if there is none).
+    """
+
+    records: list[tuple[int, JournalRecord]]
+    damage: list[tuple[str, int, int, str]]
+    end: int
+    last: int
+
+
+class Retracted(Exception):
+    """A line that was given out before turned out to be an interrupted write: read anew."""
+
+
+def journal_path(epoch: int) -> str:
+    """Return where the journal of that number is."""
+    return f"sessions.{epoch}.jsonl"
+
+
+def journal_epoch(name: str) -> int | None:
+    """Return the number of the journal of that name, None if it is none."""
+    match = _JOURNAL.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def encode(*records: JournalRecord) -> bytes:
+    """Return the records as lines."""
+    return b"".join(close_line(_encoder.encode(record)) for record in records)
+
+
+def decode(line: bytes) -> JournalRecord:
+    """Return the record on `line`, or raise `ValueError` with what is wrong with it."""
+    wrong = damage(line)
+    if wrong:
+        raise ValueError(wrong)
+    try:
+        record = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        record = _decode_leniently(line)
+    for field in _REQUIRED.get(record.op, ()):
+        value = getattr(record, field)
+        if value is None or (field == "metadata" and bytes(value)[:1] != b"{"):
+            raise ValueError(f"a record {record.op!r} without {field}")
+    return record
+
+
+def _decode_leniently(line: bytes) -> JournalRecord:
+    fields = parse_object(line)
+    op = fields.get("op")
+    if not isinstance(op, str):
+        raise ValueError("a record without an op")
+    if op not in _REQUIRED:
+        return JournalRecord(op=op)
+    metadata = fields.pop("metadata", None)
+    try:
+        record = msgspec.convert(fields, JournalRecord)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"a record {op!r} that is not as it should be: {error}") from None
+    if metadata is not None:
+        record.metadata = msgspec.Raw(json.dumps(metadata, separators=(",", ":")).encode())
+    return record
+
+
+def scan(data: bytes, offset: int, last: int = -1) -> Scan:
+    """Return what stands in `data`, which begins at `offset`, the start of a line.
+
+    `last` is where the last line before it begins; raises `Retracted` if that one is void.
+    """
+    lines, end = split_lines(data, offset)
+    records: list[tuple[int, JournalRecord]] = []
+    wrong: list[tuple[str, int, int, str]] = []
+    for at, line in lines:
+        try:
+            record = decode(line)
+        except ValueError as error:
+            wrong.append(("damaged_line", at, len(line), str(error)))
+        else:
+            if record.op not in _REQUIRED:
+                wrong.append(("unknown_op", at, len(line), f"a newer version's {record.op!r}"))
+            elif record.op == "torn":
+                _void(record, at, last, offset, records, wrong)
+            else:
+                records.append((at, record))
+        last = at
+    return Scan(records, wrong, end, last)
+
+
+def _void(
+    torn: JournalRecord,
+    at: int,
+    last: int,
+    offset: int,
+    records: list[tuple[int, JournalRecord]],
+    wrong: list[tuple[str, int, int, str]],
+) -> None:
+    start, length = torn.offset, torn.length
+    if start is None or length is None or start + length + 1 != at:
+        wrong.append(("false_seal", at, 0, "it does not name the bytes before it"))
+        return
+    if start == last and start < offset:
+        raise Retracted
+    # Its writer was never answered: no record, even if it parses (PROTOCOLS A5).
+    if records and records[-1][0] == start:
+        records.pop()
+    if wrong and wrong[-1][1] == start:
+        wrong.pop()
+    wrong.append(("sealed_tail", start, length, "a write that was cut off, sealed since"))
+
+
+def is_header(data: bytes, after: str) -> bool:
+    """Return whether `data` is a journal with nothing but a header that says `after`."""
+    found = scan(data, 0)
+    return (
+        found.end == len(data)
+        and not found.damage
+        and len(found.records) == 1
+        and found.records[0][1].op == "open"
+        and found.records[0][1].after == after
+    )

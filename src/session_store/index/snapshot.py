@@ -1,0 +1,187 @@
+"""`sessions.json`: the bytes of a snapshot, ours and the original's.
+
+Pure. Ours is one line that ends in its checksum. The original writes back what it read with
+its own changes and layout: then the checksum no longer stands at the end, and the snapshot is
+*foreign*, the newest truth in somebody else's words.
+"""
+
+import json
+from typing import Any, Final, NamedTuple, NoReturn
+from zlib import crc32
+
+import msgspec
+
+from session_store.errors import CorruptionError, InvalidIdError
+from session_store.files.paths import check_component
+from session_store.jsonl.lines import close_line, damage
+from session_store.model.records import Finding
+
+from .fields import Stored, dump
+from .records import FORMAT, OWN_PREFIX, SNAPSHOT
+from .state import IndexState
+
+MAX_FINDINGS: Final = 1000
+
+_OURS: Final = frozenset({"keys", "sessions", "journal", "crc"})
+
+
+class Snapshot(NamedTuple):
+    """What a snapshot says: the index, and how much of which journal it holds."""
+
+    state: IndexState
+    epoch: int
+    size: int
+    foreign: bool
+    findings: list[Finding]
+
+
+class DamagedError(Exception):
+    """These bytes are no snapshot; the message says why."""
+
+
+class _Mark(msgspec.Struct):
+    epoch: int
+    size: int
+    format: int = 1
+
+
+def encode_snapshot(state: IndexState, epoch: int, size: int, nonce: str) -> bytes:
+    """Return the snapshot of `state`, which holds `size` bytes of the journal `epoch`."""
+    body = {
+        "keys": state.keys,
+        "sessions": state.sessions,
+        **state.extras,
+        "journal": {"epoch": epoch, "size": size, "format": FORMAT, "nonce": nonce},
+    }
+    return close_line(msgspec.json.encode(body))
+
+
+def digest(data: bytes | None) -> str:
+    """Return what tells this snapshot from others; of none it is empty."""
+    return "" if data is None else f"{crc32(data):08x}-{len(data)}"
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Return what a snapshot says.
+
+    Raises `DamagedError` if it cannot be used, and `CorruptionError` if a newer version wrote
+    it, which must not be written over.
+    """
+    line = data.removesuffix(b"\n")
+    wrong = damage(line)
+    if wrong:
+        raise DamagedError(wrong)
+    findings: list[Finding] = []
+    try:
+        parts, keys, sessions = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        parts, keys, sessions = _decode_leniently(line, findings)
+    mark = _mark(parts)
+    findings += _suspects(keys, sessions)
+    return Snapshot(
+        IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}),
+        mark.epoch,
+        mark.size,
+        not line.endswith(b'"}') or b',"crc":"' not in line[-18:] or "journal" not in parts,
+        findings,
+    )
+
+
+def _decode(
+    line: bytes,
+) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
+    if b"\n" in line:
+        line = msgspec.json.format(line, indent=-1)
+    parts = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if "keys" not in parts or "sessions" not in parts:
+        raise DamagedError("it has no keys or no sessions")
+    keys = msgspec.json.decode(parts["keys"], type=dict[str, str])
+    records = msgspec.json.decode(parts["sessions"], type=dict[str, msgspec.Raw])
+    sessions: dict[str, Any] = records
+    return parts, keys, sessions
+
+
+def _decode_leniently(
+    line: bytes, findings: list[Finding]
+) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
+    try:
+        value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"no JSON: {error}" if line.strip(b" \t\r\n\0") else "empty") from None
+    if not isinstance(value, dict):
+        raise DamagedError("no JSON object")
+    keys, sessions = value.get("keys"), value.get("sessions")
+    if not isinstance(keys, dict) or not isinstance(sessions, dict):
+        raise DamagedError("it has no keys or no sessions")
+    names: dict[str, str] = {}
+    for key, session_id in keys.items():
+        if isinstance(session_id, str):
+            names[_plain(key)] = _plain(session_id)
+        else:
+            findings.append(_finding("unusable_key", f"the key {key!r} names no session"))
+    stored: dict[str, Stored] = {_plain(name): dump(fields) for name, fields in sessions.items()}
+    return {_plain(name): dump(part) for name, part in value.items()}, names, stored
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mark(parts: dict[str, msgspec.Raw]) -> _Mark:
+    if "journal" not in parts:
+        return _Mark(0, 0)
+    try:
+        mark = msgspec.json.decode(parts["journal"], type=_Mark)
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"its journal mark: {error}") from None
+    check_format(SNAPSHOT, mark.format)
+    if mark.epoch < 0 or mark.size < 0:
+        raise DamagedError("its journal mark is negative")
+    return mark
+
+
+def check_format(path: str, written: int | None) -> None:
+    """Raise `CorruptionError` if `path` says that a newer version wrote it."""
+    if written is not None and written > FORMAT:
+        reason = f"written by a newer format ({written}); upgrade session-store"
+        raise CorruptionError(path, 0, reason)
+
+
+def _suspects(keys: dict[str, str], sessions: dict[str, Stored]) -> list[Finding]:
+    findings: list[Finding] = []
+    dangling = [key for key, session_id in keys.items() if session_id not in sessions]
+    for key in dangling[:MAX_FINDINGS]:
+        text = f"the key {key!r} names {keys[key]!r}, which is no session"
+        findings.append(_finding("dangling_key", text))
+    # All at once first: a million ids are checked at every opening.
+    text = "".join(sessions)
+    plain = text.isascii() and "/" not in text and "\0" not in text
+    if plain and max(map(len, sessions), default=0) <= 200 and sessions.keys().isdisjoint(_DOTS):
+        return findings
+    for session_id in sessions:
+        reason = unsafe(session_id)
+        if reason and len(findings) < MAX_FINDINGS:
+            findings.append(_finding("unsafe_id", f"{session_id!r} is no folder's name: {reason}"))
+    return findings
+
+
+_DOTS: Final = frozenset({"", ".", ".."})
+
+
+def unsafe(session_id: str) -> str | None:
+    """Return why the session cannot have a folder of its own, or None if it can."""
+    if session_id.startswith(OWN_PREFIX):
+        return "the index has files of such names"
+    try:
+        check_component(session_id)
+    except InvalidIdError as error:
+        return error.reason
+    return None
+
+
+def _finding(code: str, detail: str) -> Finding:
+    return Finding(severity="warning", code=code, path=SNAPSHOT, detail=detail)

@@ -1,0 +1,215 @@
+"""`JSONLFile`: a log of records on any file system, read forwards, backwards, or in part."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from session_store.errors import ConflictError, NotFoundError, UnavailableError
+from session_store.files.filesystem import FileSystem
+
+from .lines import close_line
+from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner
+
+R = TypeVar("R", bound=LineRecord)
+S = TypeVar("S", bound=LineRecord)
+
+CHUNK_BYTES: Final = 1 << 20
+TAIL_BYTES: Final = 1 << 16
+MAX_CONFLICTS: Final = 10_000
+
+
+class Block(Generic[R]):
+    """The records from `start` on, and the scanner that can go on behind them."""
+
+    __slots__ = ("entries", "scanner", "start")
+
+    def __init__(self, start: int, entries: list[Entry[R]], scanner: Scanner[R]) -> None:
+        self.start = start
+        self.entries = entries
+        self.scanner = scanner
+
+
+class JSONLFile(Generic[R]):
+    """One record a line, append-only; an absent file is an empty one.
+
+    `encode` gives a record's JSON object, `decode` turns a line and its offset into a record
+    and raises `ValueError` with the reason if it cannot. What is no record is never raised: it is
+    found in `damage` after a read, with its place and the reason. `seal` gives the record
+    that makes a torn tail void for ever; without it the tail is only ended by a LF.
+    """
+
+    def __init__(
+        self,
+        files: FileSystem,
+        path: str,
+        *,
+        encode: Callable[[R], bytes],
+        decode: Callable[[bytes, int], R],
+        seal: Callable[[int, int], bytes] | None = None,
+    ) -> None:
+        self.path = path
+        self.damage: list[Damage] = []
+        self._files = files
+        self._encode = encode
+        self._decode = decode
+        self._seal = seal
+
+    async def size(self) -> int:
+        """Return the size in bytes, 0 if there is no file."""
+        try:
+            return (await self._files.stat(self.path)).size
+        except NotFoundError:
+            return 0
+
+    async def append(self, record: R) -> int:
+        """Add one record and return the new size in bytes; it is not synced."""
+        return await self.append_many([record])
+
+    async def append_many(self, records: Sequence[R]) -> int:
+        """Add records in one write, behind whatever others add; return the new size.
+
+        A tail without a LF is sealed first. Nothing is synced.
+        """
+        lines = b"".join(close_line(self._encode(record)) for record in records)
+        for _ in range(MAX_CONFLICTS):
+            size = await self.size()
+            torn = await self.torn_tail(size)
+            try:
+                return await self._files.append(
+                    self.path, self.sealed(size, torn) + lines, if_size=size
+                )
+            except ConflictError:
+                continue
+        raise UnavailableError(self.path, "others append without a pause")
+
+    def sealed(self, size: int, torn: int) -> bytes:
+        """Return what must precede a new line if the log ends in `torn` bytes without a LF."""
+        if not torn:
+            return b""
+        if self._seal is None:
+            return b"\n"
+        return b"\n" + close_line(self._seal(size - torn, torn))
+
+    async def torn_tail(self, size: int) -> int:
+        """Return how many bytes follow the last LF of the first `size` bytes."""
+        want = 1
+        while True:
+            start = max(0, size - want)
+            tail = await self._files.read(self.path, start, size) if size else b""
+            cut = tail.rfind(b"\n")
+            if cut >= 0:
+                return len(tail) - cut - 1
+            if not start:
+                return len(tail)
+            want = max(want * 16, 4096)
+
+    async def read_all(self) -> list[R]:
+        """Return every record, oldest first."""
+        return [record async for record in self.read_stream()]
+
+    async def read_stream(self) -> AsyncGenerator[R, None]:
+        """Yield every record, oldest first, holding about a MiB at a time."""
+        scanner = Scanner(self._decode)
+        async for entries in self.scan(scanner):
+            for _, _, record in entries:
+                yield record
+        self.damage = scanner.damage
+
+    async def read_from(self, offset: int) -> AsyncGenerator[Entry[R], None]:
+        """Yield the records from the boundary `offset` on, with where they stand."""
+        scanner = Scanner(self._decode, offset)
+        async for entries in self.scan(scanner):
+            for entry in entries:
+                yield entry
+        self.damage = scanner.damage
+
+    async def read_backwards(self, end: int | None = None) -> AsyncGenerator[Entry[R], None]:
+        """Yield the records before `end` (a boundary; None for all), newest first."""
+        if end is None:
+            end = await self.size()
+        block = await self.tail(end)
+        self.damage = block.scanner.damage
+        while True:
+            for entry in reversed(block.entries):
+                yield entry
+            if not block.start:
+                return
+            block = await self.tail(block.start, followed=True)
+            self.damage = self.damage + block.scanner.damage
+
+    async def read_line(self, start: int, end: int) -> bytes:
+        """Return the line that stands from `start` to `end`."""
+        return await self._files.read(self.path, start, end)
+
+    async def write_all(self, records: Sequence[R]) -> None:
+        """Replace the file by one with exactly these records, whole or not at all."""
+        data = b"".join(close_line(self._encode(record)) for record in records)
+        await self._files.write(self.path, data)
+
+    async def scan(
+        self, scanner: Scanner[S], end: int | None = None
+    ) -> AsyncGenerator[list[Entry[S]], None]:
+        """Feed `scanner` up to `end` (None: to the end of the file), yielding what it settles."""
+        want = CHUNK_BYTES
+        while end is None or scanner.position < end:
+            start = scanner.position
+            stop = start + want if end is None else min(end, start + want)
+            try:
+                data = await self._files.read(self.path, start, stop)
+            except NotFoundError:
+                return
+            found = scanner.feed(data)
+            if found:
+                yield found
+            if len(data) < stop - start:
+                return
+            want = CHUNK_BYTES if scanner.position > start else want * 2
+
+    async def tail(self, end: int, *, want: int = TAIL_BYTES, followed: bool = False) -> Block[R]:
+        """Return the records of about the last `want` bytes before `end`.
+
+        `followed` says that another record begins at `end`. The block begins at a boundary
+        between two records, and reaches back as far as it takes to find one.
+        """
+        while True:
+            start = max(0, end - want)
+            data = await self._read(start, end)
+            cut = self._boundary(data) if start else 0
+            if cut is not None:
+                scanner = Scanner(self._decode, start + cut)
+                entries = scanner.feed(data[cut:])
+                if followed:
+                    scanner.finish()
+                return Block(start + cut, entries, scanner)
+            want *= 4
+
+    async def _read(self, start: int, end: int) -> bytes:
+        try:
+            return await self._files.read(self.path, start, end)
+        except NotFoundError:
+            return b""
+
+    def _boundary(self, data: bytes) -> int | None:
+        """Return where in `data` the first line begins that surely begins a record.
+
+        Not within a batch, no seal (its junk stands before it), nothing damaged (it may be
+        a line of a batch).
+        """
+        at = data.find(b"\n") + 1
+        while at:
+            line_end = data.find(b"\n", at)
+            if line_end < 0:
+                return None
+            if self._begins(data[at:line_end].rstrip(b"\r")):
+                return at
+            at = line_end + 1
+        return None
+
+    def _begins(self, line: bytes) -> bool:
+        if SEAL_MARK in line or line[:1] != b"{":
+            return False
+        scanner = Scanner(self._decode)
+        scanner.feed(line + b"\n")
+        if scanner.damage:
+            return False
+        record: Any = self._decode(line, 0)
+        return record.batch is None or record.batch[0] == 1

@@ -1,0 +1,115 @@
+"""One record, one line: how bytes become JSON objects and what counts as damage.
+
+Pure: bytes in, values out. `docs/format.md` shows these rules on examples.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
+from zlib import crc32
+
+CRC_MARK: Final = b',"crc":"'
+CRC_TAIL_BYTES: Final = 18  # len(',"crc":"xxxxxxxx"}')
+
+_HEX: Final = frozenset(b"0123456789abcdef")
+_BLANK: Final = b" \t\r\0"
+
+
+def close_line(body: bytes) -> bytes:
+    """Return the JSON object `body` as a line: with its checksum last, and a LF."""
+    start = body[:-1]
+    return b'%b,"crc":"%08x"}\n' % (start, crc32(start))
+
+
+def checksum(line: bytes) -> int | None:
+    """Return the checksum that `line` (without its LF) carries, or None if it has none.
+
+    It counts only in exactly the last 18 bytes; anywhere else `crc` is a foreign field.
+    """
+    if line[-CRC_TAIL_BYTES:-10] != CRC_MARK or line[-2:] != b'"}':
+        return None
+    digits = line[-10:-2]
+    return int(digits, 16) if _HEX.issuperset(digits) else None
+
+
+def damage(line: bytes) -> str | None:
+    """Return why the checksum of `line` (without its LF) does not hold, or None.
+
+    A line without one is unverified, not damaged.
+    """
+    expected = checksum(line)
+    if expected is None or crc32(line[:-CRC_TAIL_BYTES]) == expected:
+        return None
+    return "the checksum does not match"
+
+
+def split_lines(data: bytes, offset: int = 0) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the lines of `data` that end in a LF, each with its offset, and where they end.
+
+    `offset` is where `data` begins. The bytes after the last LF are no line: a writer may
+    still be inside its write. Blank lines are left out, a CR before the LF is dropped.
+    """
+    pieces = data.split(b"\n")
+    torn = pieces.pop()
+    lines: list[tuple[int, bytes]] = []
+    at = offset
+    for piece in pieces:
+        length = len(piece)
+        if piece.endswith(b"\r"):
+            piece = piece[:-1]
+        if piece and piece.strip(b" \t\r"):
+            lines.append((at, piece))
+        at += length + 1
+    assert at == offset + len(data) - len(torn)
+    return lines, at
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object on `line`, as leniently as the original reads it.
+
+    For what the typed decoder refuses: lone surrogates and bytes that are no UTF-8 show as
+    U+FFFD. Raises `ValueError` with the reason if there is no JSON object.
+    """
+    if not line.strip(_BLANK):
+        raise ValueError("NUL bytes")
+    try:
+        value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return _without_surrogates(value)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _without_surrogates(value: dict[str, Any]) -> dict[str, Any]:
+    # Iterative: what json.loads accepts may be deeper than what a walk may recurse.
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        entries: Iterator[tuple[Any, Any]]
+        if isinstance(item, dict):
+            for key in [key for key in item if _plain(key) != key]:
+                item[_plain(key)] = item.pop(key)
+            entries = iter(list(item.items()))
+        else:
+            entries = iter(list(enumerate(item)))
+        for place, child in entries:
+            if isinstance(child, str):
+                item[place] = _plain(child)
+            elif isinstance(child, dict | list):
+                pending.append(child)
+    return value
+
+
+def _plain(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,212 @@
+"""Which lines of a log are records: seals, batches, damage and torn tails decided.
+
+Pure: fed with bytes in order, it gives the records whose fate is settled. The rules are
+PROTOCOLS A5 (a sealed tail is no record, even if it parses) and B1 (a batch is torn only if
+its last line never came; at the end of the log it is pending).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from .lines import damage, parse_object, split_lines
+
+SEAL_MARK: Final = b'"kind":"seal"'
+
+
+class LineRecord(Protocol):
+    """What the scanner has to know of a record."""
+
+    @property
+    def batch(self) -> tuple[int, int] | None:
+        """(k, n) on the k-th of n lines that stand or fall together."""
+        ...
+
+
+R = TypeVar("R", bound=LineRecord)
+
+Entry: TypeAlias = tuple[int, int, R]
+"""Where a record begins, where it ends (its LF not included), and the record."""
+
+
+class Damage(NamedTuple):
+    """Bytes of a log that are no record, and why; `code` is stable."""
+
+    code: str
+    offset: int
+    length: int
+    reason: str
+
+
+class Retracted(Exception):
+    """A line that was given out as a record turned out to be a sealed tail: read anew."""
+
+
+class Scanner(Generic[R]):
+    """Reads a log forward from a boundary between two records.
+
+    `decode` turns a line and its offset into a record, or raises `ValueError` with the reason.
+    `position` is where the next bytes must begin; `settled` is the boundary before which
+    nothing can change any more (a pending batch begins there).
+    """
+
+    def __init__(self, decode: Callable[[bytes, int], R], offset: int = 0) -> None:
+        self.position = offset
+        self.damage: list[Damage] = []
+        self._decode = decode
+        self._last = -1
+        self._held: list[Entry[R]] = []
+        self._held_from = 0
+        self._places = 0
+        self._expected = 0
+        self._damaged_run = 0
+        self._damaged_from = 0
+
+    @property
+    def settled(self) -> int:
+        """Return the boundary before which everything is decided."""
+        return self._held_from if self._expected else self.position
+
+    def feed(self, data: bytes) -> list[Entry[R]]:
+        """Return the records that `data`, which begins at `position`, settles."""
+        lines, end = split_lines(data, self.position)
+        junk = self._sealed(lines) if SEAL_MARK in data else frozenset[int]()
+        found: list[Entry[R]] = []
+        for offset, line in lines:
+            if offset in junk:
+                self._note("sealed_tail", offset, line, "a write that was cut off, sealed since")
+                continue
+            record = self._read(offset, line)
+            if record is None:
+                self._place_damaged(offset, found)
+            elif record.batch is None and not self._expected:
+                found.append((offset, offset + len(line), record))
+                self._damaged_run = 0
+            else:
+                self._place(offset, line, record, found)
+                self._damaged_run = 0
+        self.position = end
+        if found:
+            self._last = found[-1][0]
+        return found
+
+    def finish(self) -> None:
+        """Decide that what follows is another record: a batch still open is torn."""
+        self._tear()
+
+    def skip(self, last: int, end: int) -> None:
+        """Go on behind records that the caller wrote itself, the last of them at `last`."""
+        self._tear()
+        self._damaged_run = 0
+        self._last = last
+        self.position = end
+
+    def _read(self, offset: int, line: bytes) -> R | None:
+        if line[0] == 0:
+            stripped = line.lstrip(b"\0")
+            if not stripped:
+                self._note("nul_run", offset, line, "NUL bytes instead of a record")
+                return None
+            self._note("nul_run", offset, line[: -len(stripped)], "NUL bytes before a record")
+            line = stripped
+        reason = damage(line)
+        if reason is None:
+            try:
+                return self._decode(line, offset)
+            except ValueError as error:
+                reason = str(error)
+        self._note("damaged_line", offset, line, reason)
+        return None
+
+    def _place(self, offset: int, line: bytes, record: R, found: list[Entry[R]]) -> None:
+        entry = (offset, offset + len(line), record)
+        if record.batch is None:
+            self._tear()
+            found.append(entry)
+            return
+        place, of = record.batch
+        if place == self._places + 1 and of == self._expected:
+            self._held.append(entry)
+            self._places = place
+        elif place == 1 or self._damaged_run >= place - 1:
+            self._tear()
+            self._held = [entry]
+            self._held_from = offset if place == 1 else self._damaged_from
+            self._places, self._expected = place, of
+        else:
+            self._tear()
+            self._note("misplaced_line", offset, line, f"line {place} of a batch not begun")
+            found.append(entry)
+            return
+        self._release_if_whole(found)
+
+    def _place_damaged(self, offset: int, found: list[Entry[R]]) -> None:
+        if self._expected:
+            self._places += 1
+            self._release_if_whole(found)
+        else:
+            if not self._damaged_run:
+                self._damaged_from = offset
+            self._damaged_run += 1
+
+    def _release_if_whole(self, found: list[Entry[R]]) -> None:
+        if self._places == self._expected:
+            found.extend(self._held)
+            self._close()
+
+    def _tear(self) -> None:
+        if not self._expected:
+            return
+        end = self._held[-1][1]
+        self.damage.append(
+            Damage(
+                "torn_batch",
+                self._held_from,
+                end - self._held_from,
+                f"a batch of {self._expected} of which only {self._places} lines came",
+            )
+        )
+        self._close()
+
+    def _close(self) -> None:
+        self._held = []
+        self._places = self._expected = 0
+
+    def _sealed(self, lines: list[tuple[int, bytes]]) -> frozenset[int]:
+        junk: set[int] = set()
+        before = -1
+        for offset, line in lines:
+            sealed = seal_of(line) if SEAL_MARK in line else None
+            if sealed is not None:
+                start, length = sealed
+                if start + length + 1 != offset:
+                    self._note("false_seal", offset, line, "it does not seal what is before it")
+                elif start == before:
+                    junk.add(start)
+                elif start == self._last:
+                    raise Retracted
+            before = offset
+        return frozenset(junk)
+
+    def _note(self, code: str, offset: int, line: bytes, reason: str) -> None:
+        self.damage.append(Damage(code, offset, len(line), reason))
+
+
+def seal_of(line: bytes) -> tuple[int, int] | None:
+    """Return the offset and the length that `line` seals, or None if it is no seal."""
+    if damage(line) is not None:
+        return None
+    try:
+        record = parse_object(line)
+    except ValueError:
+        return None
+    return seal_range(record.get("control"))
+
+
+def seal_range(control: Any) -> tuple[int, int] | None:
+    """Return the range that a control record of kind `seal` names, or None."""
+    if not isinstance(control, Mapping) or control.get("kind") != "seal":
+        return None
+    start, length = control.get("offset"), control.get("length")
+    if isinstance(start, int) and isinstance(length, int) and start >= 0 and length > 0:
+        return start, length
+    return None

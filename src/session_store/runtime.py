@@ -1,0 +1,236 @@
+"""Time, waiting and chance: all that the engine takes from its surroundings.
+
+The engine is plain `async def` and waits only for its file system and for a
+`Runtime`. With `BlockingRuntime` nothing ever suspends, so `run` can drive the same
+coroutines in one step; `AsyncRuntime` is the same for an asyncio event loop. A test hands
+in its own, with a clock and ids that a seed decides.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
+from secrets import token_hex
+from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
+from weakref import WeakSet
+
+import uuid_utils
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Runtime(Protocol):
+    """What the engine may wait for and ask."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether nothing here ever suspends (it blocks the thread instead)."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the wall clock, in milliseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return a clock that never goes back, in seconds."""
+        ...
+
+    def new_id(self) -> str:
+        """Return an id that nobody else has: a UUIDv7 as text."""
+        ...
+
+    def token(self) -> str:
+        """Return 16 hexadecimal digits of chance."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let at least `seconds` pass; others run meanwhile."""
+        ...
+
+    def mutex(self) -> AbstractAsyncContextManager[Any]:
+        """Return a new lock for `async with`, fair, not reentrant."""
+        ...
+
+    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Return `call(*args)`, made where its blocking harms nobody."""
+        ...
+
+
+class _Chance:
+    """The clocks and the dice that both faces share."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def new_id(self) -> str:
+        return str(uuid_utils.uuid7())
+
+    def token(self) -> str:
+        return token_hex(8)
+
+
+class BlockingRuntime(_Chance):
+    """For ordinary threads: waiting blocks the thread that waits."""
+
+    blocking = True
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def mutex(self) -> AbstractAsyncContextManager[Any]:
+        return _ThreadMutex()
+
+    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        return call(*args)
+
+
+class AsyncRuntime(_Chance):
+    """For an asyncio event loop: waiting lets other tasks run."""
+
+    blocking = False
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def mutex(self) -> AbstractAsyncContextManager[Any]:
+        return asyncio.Lock()
+
+    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.to_thread(call, *args)
+
+
+class _ThreadMutex:
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Drive a coroutine that never suspends, and return its result.
+
+    Fails loudly if it does suspend: then something below it is not blocking.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a blocking call suspended: its file system needs an event loop")
+
+
+def iterate(generator: AsyncGenerator[T, None]) -> Iterator[T]:
+    """Yield what an async generator that never suspends yields."""
+    try:
+        while True:
+            try:
+                item = run(_next(generator))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        run(_close(generator))
+
+
+async def _next(generator: AsyncGenerator[T, None]) -> T:
+    return await generator.__anext__()
+
+
+async def _close(generator: AsyncGenerator[Any, None]) -> None:
+    await generator.aclose()
+
+
+class GroupCommit:
+    """Callers that want the same thing at the same time share one call.
+
+    `run(key, call)` returns after a `call` for `key` that began after `run` was asked. While
+    one call is under way all who arrive wait for the next, which serves them all.
+    Cancelling one of them cancels nobody else's.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._slots: dict[str, _Slot] = {}
+        self._guard = threading.Lock()
+
+    async def run(self, key: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Return when a `call` that began after this one was asked has succeeded."""
+        with self._guard:
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = _Slot(self._runtime.mutex())
+            slot.waiting += 1
+            slot.asked += 1
+            ticket = slot.asked
+        try:
+            async with slot.mutex:
+                if slot.served >= ticket:
+                    return
+                covers = slot.asked
+                await call()
+                slot.served = covers
+        finally:
+            with self._guard:
+                slot.waiting -= 1
+                if not slot.waiting:
+                    self._slots.pop(key, None)
+
+
+class _Slot:
+    __slots__ = ("asked", "mutex", "served", "waiting")
+
+    def __init__(self, mutex: AbstractAsyncContextManager[Any]) -> None:
+        self.mutex = mutex
+        self.asked = 0
+        self.served = 0
+        self.waiting = 0
+
+
+@runtime_checkable
+class Forked(Protocol):
+    """Something that must change when its process is forked."""
+
+    def after_fork(self) -> None:
+        """Give up, in the child, what belongs to the parent."""
+        ...
+
+
+_forked: "WeakSet[Forked]" = WeakSet()
+
+
+def on_fork(thing: Forked) -> None:
+    """Call `thing.after_fork()` in every child that is forked from now on."""
+    _forked.add(thing)
+
+
+def _after_fork() -> None:
+    for thing in list(_forked):
+        thing.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+__all__ = [
+    "AsyncRuntime",
+    "BlockingRuntime",
+    "Forked",
+    "GroupCommit",
+    "Runtime",
+    "iterate",
+    "on_fork",
+    "run",
+]
+

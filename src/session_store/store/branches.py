@@ -1,0 +1,207 @@
+"""Named ways through the tree: created in `branches.jsonl`, moved and deleted in the log."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+
+from session_store.errors import (
+    AppendUnknownError,
+    BranchNotFoundError,
+    FileSystemError,
+    MessageNotFoundError,
+)
+from session_store.files.filesystem import FileSystem
+from session_store.jsonl.file import JSONLFile
+from session_store.jsonl.scanner import Damage
+from session_store.model.ids import check_branch_name
+from session_store.model.records import Branch, Finding
+from session_store.runtime import Runtime
+
+from .logs import SessionLog
+from .reader import Reader
+from .records import BRANCHES, BranchRecord, control_record, read_branch, write_branch
+from .replay import Deleted, Nodes
+from .writer import Commit, Decide, Decision, Writer
+
+PATH_LIMIT: Final = 1000
+
+
+class Branches:
+    """The branches of a session."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        runtime: Runtime,
+        writer: Writer,
+        reader: Reader,
+        commit: Commit,
+    ) -> None:
+        self._files = files
+        self._runtime = runtime
+        self._writer = writer
+        self._reader = reader
+        self._commit = commit
+
+    def file(self, session_id: str) -> JSONLFile[BranchRecord]:
+        """Return the file that holds what was created."""
+        return JSONLFile(
+            self._files, f"{session_id}/{BRANCHES}", encode=write_branch, decode=read_branch
+        )
+
+    async def create(self, session_id: str, name: str, leaf_id: str | None) -> Branch:
+        """Name the way to `leaf_id` (None: the head); a name that exists is moved."""
+        check_branch_name(name)
+        await self._reader.require(session_id)
+        file = self.file(session_id)
+        async with self._writer.logs.using(session_id) as log:
+            await log.refresh()
+            self._writer.locks.check(session_id)
+            leaf = leaf_id if leaf_id is not None else log.tail.head
+            if leaf is None:
+                raise MessageNotFoundError(session_id, "HEAD")
+            # Also proves that the leaf is there.
+            ids = [step.id for step in await self._reader.path(log, leaf, PATH_LIMIT + 1)]
+            if await self._alive(log, name) is not None:
+                await self._writer.land(log, _deletion(self._runtime, name))
+            record = BranchRecord(
+                name=name,
+                leaf_message_id=leaf,
+                created_at=self._runtime.now_ms(),
+                path=ids if len(ids) <= PATH_LIMIT else [],
+                log_size=log.size,
+            )
+            await file.append(record)
+            await self._writer.still_there(session_id)
+        try:
+            await self._commit(log.path)
+            await self._commit(file.path)
+        except FileSystemError as error:
+            raise AppendUnknownError(session_id, name, str(error)) from error
+        return Branch(
+            name=name,
+            leaf_message_id=leaf,
+            created_at=record.created_at,
+            path=record.path or [step.id for step in await self._full_path(session_id, leaf)],
+        )
+
+    async def _full_path(self, session_id: str, leaf: str) -> Sequence[Any]:
+        return await self._reader.history(session_id, leaf, None)
+
+    async def all(self, session_id: str) -> list[Branch]:
+        """Return the branches in the order they were created, each with its newest tip."""
+        await self._reader.require(session_id)
+        async with self._writer.logs.using(session_id) as log:
+            await log.refresh()
+            records = await self._records(session_id)
+            if not records:
+                return []
+            nodes = await log.load(messages=False)
+            found = (self._branch(nodes, record) for record in records.values())
+            return [branch for branch in found if branch is not None]
+
+    async def get(self, session_id: str, name: str) -> Branch | None:
+        """Return the branch with its newest tip and the path to it, or None."""
+        await self._reader.require(session_id)
+        async with self._writer.logs.using(session_id) as log:
+            await log.refresh()
+            return await self._alive(log, name)
+
+    async def switch(self, session_id: str, name: str) -> str:
+        """Make the branch's tip the head, and return the id of that message."""
+        leaf: list[str] = []
+
+        async def decide(log: SessionLog) -> Decision:
+            branch = await self._alive(log, name)
+            if branch is None:
+                raise BranchNotFoundError(session_id, name)
+            leaf[:] = [branch.leaf_message_id]
+            if (log.tail.head, log.tail.branch) == (branch.leaf_message_id, name):
+                return Decision((), ())
+            record = control_record(
+                self._runtime.new_id(),
+                self._runtime.now_ms(),
+                "head",
+                messageId=branch.leaf_message_id,
+                branch=name,
+            )
+            return Decision([record], [record])
+
+        await self._writer.write(session_id, decide)
+        return leaf[0]
+
+    async def delete(self, session_id: str, name: str) -> None:
+        """Forget the name; its messages stay."""
+
+        async def decide(log: SessionLog) -> Decision:
+            if await self._alive(log, name) is None:
+                raise BranchNotFoundError(session_id, name)
+            return await _deletion(self._runtime, name)(log)
+
+        await self._writer.write(session_id, decide)
+
+    async def damage(self, session_id: str) -> list[Damage]:
+        """Return what in `branches.jsonl` is no branch."""
+        file = self.file(session_id)
+        await file.read_all()
+        return file.damage
+
+    async def findings(self, log: SessionLog, nodes: Nodes) -> list[Finding]:
+        """Return the branches that lead to a message which is not there."""
+        records = await self._records(log.session_id)
+        return [
+            Finding(
+                severity="warning",
+                code="lost_branch",
+                path=f"{log.session_id}/{BRANCHES}",
+                detail=f"branch {record.name!r} leads to a message that is missing",
+            )
+            for record in records.values()
+            if nodes.used(record.leaf_message_id) is None
+        ]
+
+    async def _records(self, session_id: str) -> dict[str, BranchRecord]:
+        """Return the newest record of each name, in the order the names were first created."""
+        records: dict[str, BranchRecord] = {}
+        async for record in self.file(session_id).read_stream():
+            records[record.name] = record
+        return records
+
+    async def _alive(self, log: SessionLog, name: str) -> Branch | None:
+        record = (await self._records(log.session_id)).get(name)
+        if record is None:
+            return None
+        return self._branch(await log.load(messages=False), record)
+
+    @staticmethod
+    def _branch(nodes: Nodes, record: BranchRecord) -> Branch | None:
+        """Return the branch as it is now, or None if it was deleted or is hidden."""
+        if _is_deleted(record, nodes.deleted.get(record.name)):
+            return None
+        tip = nodes.tips.get(record.name)
+        leaf = record.leaf_message_id
+        if tip is not None and tip[0] >= (record.log_size or 0):
+            leaf = tip[1]
+        if nodes.visible(leaf) is None:
+            return None
+        path = [nodes.ids[ordinal] for ordinal in nodes.path(leaf)]
+        return Branch(
+            name=record.name, leaf_message_id=leaf, created_at=record.created_at, path=path
+        )
+
+
+def _is_deleted(record: BranchRecord, deleted: Deleted | None) -> bool:
+    if deleted is None:
+        return False
+    if record.log_size is not None:
+        return deleted.offset >= record.log_size
+    # The original does not say where the log stood; between its turns and ours the clock must.
+    return deleted.timestamp >= record.created_at
+
+
+def _deletion(runtime: Runtime, name: str) -> Decide:
+    async def decide(_log: SessionLog) -> Decision:
+        record = control_record(runtime.new_id(), runtime.now_ms(), "branch_deleted", name=name)
+        return Decision([record], [record])
+
+    return decide

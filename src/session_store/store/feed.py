@@ -1,0 +1,87 @@
+"""`subscribe`: what is there, and then what comes, from whichever process it comes."""
+
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from session_store.errors import MessageNotFoundError
+from session_store.files.filesystem import FileSystem, Watch
+from session_store.jsonl.scanner import Retracted, Scanner
+from session_store.model.records import Message
+from session_store.runtime import Runtime
+
+from .logs import Logs
+from .reader import Reader
+from .records import is_control, read_message
+
+FIRST_WAIT_S: Final = 0.001
+
+
+class Feed:
+    """Follows the logs of sessions."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        runtime: Runtime,
+        reader: Reader,
+        logs: Logs,
+        poll_interval_ms: int,
+    ) -> None:
+        self._files = files
+        self._runtime = runtime
+        self._reader = reader
+        self._logs = logs
+        self._longest = poll_interval_ms / 1000
+
+    async def follow(
+        self, session_id: str, after: str | None, durable: bool
+    ) -> AsyncGenerator[Message, None]:
+        """Yield the messages behind `after` (None: all), then every new one, for ever."""
+        start = await self._start(session_id, after)
+        async with self._logs.using(session_id) as log:
+            file = log.file
+        scanner = Scanner(read_message, start)
+        seen, wait = -1, FIRST_WAIT_S
+        while True:
+            await self._reader.require(session_id)
+            size = await file.size()
+            if size == seen:
+                await self._wait(file.path, size, wait)
+                wait = min(wait * 2, self._longest)
+                continue
+            seen, wait = size, FIRST_WAIT_S
+            if size < scanner.position:
+                scanner = Scanner(read_message)  # the original began the session anew
+            if durable and size:
+                await self._files.sync(file.path)
+            try:
+                async for entries in file.scan(scanner, size):
+                    for _, _, message in entries:
+                        if message.control is None or not is_control(message):
+                            yield message
+            except Retracted:
+                scanner = Scanner(read_message, scanner.position)
+                seen = -1
+
+    async def _start(self, session_id: str, after: str | None) -> int:
+        await self._reader.require(session_id)
+        async with self._logs.using(session_id) as log:
+            await log.refresh()
+            if after is None:
+                return await self._reader.visible_from(log)
+            nodes = await log.load(messages=False)
+            ordinal = nodes.used(after)
+            if ordinal is None:
+                raise MessageNotFoundError(session_id, after)
+            # From the record itself on: its line may end a batch.
+            return await self._behind(log.path, nodes.ends[ordinal])
+
+    async def _behind(self, path: str, end: int) -> int:
+        ending = await self._files.read(path, end, end + 2)
+        return end + (2 if ending == b"\r\n" else 1)
+
+    async def _wait(self, path: str, size: int, seconds: float) -> None:
+        if isinstance(self._files, Watch):
+            await self._files.changed(path, size, seconds)
+        else:
+            await self._runtime.sleep(seconds)

@@ -1,0 +1,129 @@
+"""The lines of a session's log as the store reads and writes them."""
+
+from typing import Any, ClassVar, Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from session_store.jsonl.lines import parse_object
+from session_store.model.messages import decode_message
+from session_store.model.records import Branch, Message, Record
+
+MESSAGES: Final = "messages.jsonl"
+BRANCHES: Final = "branches.jsonl"
+
+
+class Node(Protocol):
+    """What has to be known of a line to place it in the tree."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def parent_id(self) -> str | None: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def timestamp(self) -> int | float: ...
+    @property
+    def branch(self) -> str | None: ...
+    @property
+    def batch(self) -> tuple[int, int] | None: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def control(self) -> dict[str, Any] | None: ...
+
+
+class Slim(Record, frozen=True, kw_only=True):
+    """A line without its content: twice as fast to decode, a tenth of the memory."""
+
+    id: str = ""
+    parent_id: str | None = None
+    type: str
+    timestamp: int | float = 0
+    branch: str | None = None
+    batch: tuple[int, int] | None = None
+    key: str | None = None
+    control: dict[str, Any] | None = None
+
+
+class BranchRecord(Branch, frozen=True, kw_only=True):
+    """A line of `branches.jsonl`.
+
+    `log_size` is how long the log was when it was written, which orders it among the
+    records of the log; the original writes none.
+    """
+
+    log_size: int | None = None
+    batch: ClassVar[None] = None
+
+
+_slim = msgspec.json.Decoder(Slim)
+_branch = msgspec.json.Decoder(BranchRecord)
+
+
+def read_message(line: bytes, offset: int) -> Message:
+    """Return the message on `line`; raises `ValueError` if there is none.
+
+    One that has no id, which only foreign data has, is named after its offset.
+    """
+    message = decode_message(line, parse_object)
+    return message if message.id else replace(message, id=f"line:{offset}")
+
+
+def read_slim(line: bytes, offset: int) -> Node:
+    """Return the line without its content; raises `ValueError` if it is no record."""
+    try:
+        slim = _slim.decode(line)
+        if slim.id:
+            return slim
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    return read_message(line, offset)
+
+
+def is_control(node: Node) -> bool:
+    """Return whether the line is a record of the store itself, no message."""
+    control = node.control
+    return (
+        control is not None
+        and node.type == "custom"
+        and node.parent_id is None
+        and isinstance(control.get("kind"), str)
+    )
+
+
+def control_record(record_id: str, now_ms: int, kind: str, **facts: Any) -> Message:
+    """Return a record of the store itself."""
+    return Message(
+        id=record_id,
+        parent_id=None,
+        type="custom",
+        timestamp=now_ms,
+        control={"kind": kind, **facts},
+    )
+
+
+def read_branch(line: bytes, _offset: int) -> BranchRecord:
+    """Return the branch on `line`; raises `ValueError` if there is none."""
+    try:
+        return _branch.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        fields = parse_object(line)
+    name, leaf = fields.get("name"), fields.get("leafMessageId")
+    if not isinstance(name, str) or not isinstance(leaf, str):
+        raise ValueError("a branch needs a name and a leafMessageId")
+    created, path = fields.get("createdAt"), fields.get("path")
+    log_size = fields.get("logSize")
+    return BranchRecord(
+        name=name,
+        leaf_message_id=leaf,
+        created_at=created if isinstance(created, int | float) else 0,
+        path=[step for step in path if isinstance(step, str)] if isinstance(path, list) else [],
+        log_size=log_size if isinstance(log_size, int) else None,
+    )
+
+
+def write_branch(record: BranchRecord) -> bytes:
+    """Return the JSON object of a branch."""
+    return msgspec.json.encode(record)

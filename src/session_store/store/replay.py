@@ -1,0 +1,189 @@
+"""What the lines of a log amount to: its head, its branches, its tree of ids.
+
+Pure: fed with records in the order of the log (PROTOCOLS D5). `Tail` is what the end of a
+log tells, `Nodes` what only the whole of it tells.
+"""
+
+from array import array
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from .records import Node, is_control
+
+RECENT: Final = 1024
+
+
+class Fence(NamedTuple):
+    """A lease was taken over; `offset` is where the log says so."""
+
+    offset: int
+    epoch: int
+    nonce: str
+
+
+class Deleted(NamedTuple):
+    """A branch was deleted, at `offset` of the log, when the clock said `timestamp`."""
+
+    offset: int
+    timestamp: int | float
+
+
+class Tail:
+    """What the last records of a log tell, from the offset `start` on.
+
+    `known` says whether the head has been met: else it lies further back. `count` is how
+    many messages there are that no reset hides, None while that is not known.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.known = not start
+        self.head: str | None = None
+        self.branch: str | None = None
+        self.count: int | None = None if start else 0
+        self.reset_at = -1
+        self.epoch = 0
+        self.last_id: str | None = None
+        self.last_timestamp: int | float = 0
+        self.recent: dict[str, str | None] = {}
+        self.tips: dict[str, str] = {}
+
+    def apply(self, offset: int, node: Node) -> Fence | None:
+        """Take in one more record; returns the fence if it is one."""
+        self.last_id = node.id
+        self.last_timestamp = node.timestamp
+        if node.control is not None and is_control(node):
+            return self._control(offset, node)
+        self.known = True
+        self.head = node.id
+        self.branch = node.branch
+        if self.count is not None:
+            self.count += 1
+        if node.branch is not None:
+            self.tips[node.branch] = node.id
+        if node.id not in self.recent:
+            if len(self.recent) >= RECENT:
+                del self.recent[next(iter(self.recent))]
+            self.recent[node.id] = node.branch
+        return None
+
+    def _control(self, offset: int, node: Node) -> Fence | None:
+        control = node.control or {}
+        kind = control.get("kind")
+        if kind == "head":
+            self.known = True
+            self.head = _text(control.get("messageId"))
+            self.branch = _text(control.get("branch"))
+        elif kind == "reset":
+            self.known = True
+            self.head = self.branch = None
+            self.count = 0
+            self.reset_at = offset
+            self.recent.clear()
+            self.tips.clear()
+        elif kind == "branch_deleted":
+            name = _text(control.get("name"))
+            if name is not None:
+                self.tips.pop(name, None)
+            if name == self.branch:
+                self.branch = None
+        elif kind == "fence":
+            epoch, nonce = control.get("epoch"), control.get("nonce")
+            if isinstance(epoch, int) and isinstance(nonce, str):
+                self.epoch = max(self.epoch, epoch)
+                return Fence(offset, epoch, nonce)
+        return None
+
+
+class Nodes:
+    """The whole tree of a log by ids alone: who stands where, below whom, on which branch."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.parents: list[str | None] = []
+        self.starts = array("q")
+        self.ends = array("q")
+        self.first_visible = 0
+        self.tips: dict[str, tuple[int, str]] = {}
+        self.deleted: dict[str, Deleted] = {}
+        self.epoch = 0
+        self._ordinals: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many messages there are, hidden ones included."""
+        return len(self.ids)
+
+    def apply(self, offset: int, end: int, node: Node) -> None:
+        """Take in one more record."""
+        if node.control is not None and is_control(node):
+            self._control(offset, node)
+            return
+        # The first of equal ids is the one that is found (A3 makes a second impossible here).
+        self._ordinals.setdefault(node.id, len(self.ids))
+        self.ids.append(node.id)
+        self.parents.append(node.parent_id)
+        self.starts.append(offset)
+        self.ends.append(end)
+        if node.branch is not None:
+            self.tips[node.branch] = (offset, node.id)
+
+    def _control(self, offset: int, node: Node) -> None:
+        control = node.control or {}
+        kind = control.get("kind")
+        if kind == "reset":
+            self.first_visible = len(self.ids)
+        elif kind == "branch_deleted":
+            name = _text(control.get("name"))
+            if name is not None:
+                self.deleted[name] = Deleted(offset, node.timestamp)
+                self.tips.pop(name, None)
+        elif kind == "fence":
+            epoch = control.get("epoch")
+            if isinstance(epoch, int):
+                self.epoch = max(self.epoch, epoch)
+
+    def used(self, message_id: str) -> int | None:
+        """Return the ordinal of the message, also of a hidden one, or None."""
+        return self._ordinals.get(message_id)
+
+    def visible(self, message_id: str | None) -> int | None:
+        """Return the ordinal of the message, or None if there is none to be seen."""
+        ordinal = None if message_id is None else self._ordinals.get(message_id)
+        return ordinal if ordinal is not None and ordinal >= self.first_visible else None
+
+    def path(self, leaf_id: str) -> list[int]:
+        """Return the ordinals from the root to the leaf; it ends where a parent is missing.
+
+        A cycle, which only foreign data has, is cut where it closes.
+        """
+        path: list[int] = []
+        seen: set[int] = set()
+        ordinal = self.visible(leaf_id)
+        while ordinal is not None and ordinal not in seen:
+            seen.add(ordinal)
+            path.append(ordinal)
+            ordinal = self.visible(self.parents[ordinal])
+        path.reverse()
+        return path
+
+    def orphans(self) -> Iterator[int]:
+        """Yield the ordinals of the messages whose parent is not there."""
+        for ordinal, parent in enumerate(self.parents):
+            if parent is not None and parent not in self._ordinals:
+                yield ordinal
+
+    def forward_parents(self) -> Iterator[int]:
+        """Yield the ordinals of the messages that stand before their parent."""
+        for ordinal, parent in enumerate(self.parents):
+            if parent is not None and self._ordinals.get(parent, -1) >= ordinal:
+                yield ordinal
+
+    def duplicates(self) -> Iterator[int]:
+        """Yield the ordinals of the messages whose id an earlier one has."""
+        for ordinal, message_id in enumerate(self.ids):
+            if self._ordinals[message_id] != ordinal:
+                yield ordinal
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,237 @@
+"""How a line gets into a log: PROTOCOLS A1–A5, with the lease honoured and deletes seen.
+
+Every append carries the size the log is known to have. If somebody was faster, the
+difference is read and everything is decided again: the parent, the lease, the reset.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from session_store.errors import (
+    AppendUnknownError,
+    ConflictError,
+    FileSystemError,
+    InvalidMessageError,
+    NotFoundError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from session_store.files.filesystem import FileSystem
+from session_store.index.manager import SessionIndexManager
+from session_store.jsonl.lines import close_line
+from session_store.locks.manager import LockManager
+from session_store.model.config import StoreConfig
+from session_store.model.messages import encode_message
+from session_store.model.records import Message
+from session_store.runtime import Runtime
+
+from .logs import Logs, SessionLog
+from .records import control_record
+from .replay import Fence
+
+COUNT_BYTES: Final = 1 << 20
+
+Commit = Callable[[str], Awaitable[None]]
+Decide = Callable[[SessionLog], Awaitable["Decision"]]
+
+
+class Decision(NamedTuple):
+    """What to append, and what the caller gets for it; nothing to append is an answer too."""
+
+    records: Sequence[Message]
+    answer: Sequence[Message]
+
+
+class Writer:
+    """Appends records to the logs of sessions."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        runtime: Runtime,
+        config: StoreConfig,
+        index: SessionIndexManager,
+        commit: Commit,
+    ) -> None:
+        self._files = files
+        self._runtime = runtime
+        self._config = config
+        self._index = index
+        self._commit = commit
+        self.locks: LockManager
+        self.logs = Logs(files, runtime, config.cache_max_bytes, self._saw_fence, self._holds_lease)
+
+    def _saw_fence(self, session_id: str, fence: Fence) -> None:
+        self.locks.saw_fence(session_id, fence.offset, fence.nonce)
+
+    def _holds_lease(self, session_id: str) -> bool:
+        return self.locks.held(session_id) is not None
+
+    async def write(
+        self, session_id: str, decide: Decide, *, guarded: bool = True
+    ) -> Sequence[Message]:
+        """Append what `decide` says, durable as the mode promises, and return its answer.
+
+        `decide` sees the log as it is and is asked again whenever the log has grown before
+        its records could land. With `guarded`, a lost lease raises `LeaseLostError`.
+        """
+        async with self.logs.using(session_id) as log:
+            decision = await self.land(log, decide, guarded=guarded)
+            if decision.records:
+                await self._note(log)
+        await self.commit(log, decision)
+        return decision.answer
+
+    async def commit(self, log: SessionLog, decision: Decision) -> None:
+        """Make the log as durable as the mode promises."""
+        try:
+            await self._commit(log.path)
+        except NotFoundError as error:
+            if await self._index.has(log.session_id):
+                raise AppendUnknownError(log.session_id, "", str(error)) from error
+            raise SessionNotFoundError(log.session_id) from error
+        except FileSystemError as error:
+            last = decision.answer[-1].id if decision.answer else ""
+            raise AppendUnknownError(log.session_id, last, str(error)) from error
+
+    async def land(self, log: SessionLog, decide: Decide, *, guarded: bool = True) -> Decision:
+        """Append what `decide` says to a log that the caller has in use; nothing is synced."""
+        deadline = self._runtime.monotonic() + self._config.io_timeout_ms / 1000
+        if not log.opened:
+            await self._require(log.session_id)
+            await log.refresh()
+        while True:
+            if guarded:
+                self.locks.check(log.session_id)
+            decision = await decide(log)
+            if not decision.records:
+                return decision
+            try:
+                return await self._append(log, decision)
+            except ConflictError as conflict:
+                if self._runtime.monotonic() > deadline:
+                    raise UnavailableError(log.path, "others append without a pause") from conflict
+            await self._require(log.session_id)
+            await log.refresh()
+
+    async def _append(self, log: SessionLog, decision: Decision) -> Decision:
+        records = decision.records
+        fresh = not log.size
+        if fresh:
+            records = await self._with_key(log.session_id, records)
+        lines = [self._line(record) for record in records]
+        torn = log.torn
+        data = log.file.sealed(log.size, torn) + b"".join(lines)
+        size = await self._send(log, data)
+        if torn:
+            await log.catch_up(size)
+        else:
+            log.wrote(records, lines, size)
+        await self.still_there(log.session_id)
+        if fresh:
+            landed = {record.id: record for record in records}
+            return Decision(records, [landed.get(said.id, said) for said in decision.answer])
+        return decision
+
+    async def _send(self, log: SessionLog, data: bytes) -> int:
+        """Append and return the new size; a lost answer is settled by asking again (A2)."""
+        deadline = self._runtime.monotonic() + self._config.io_timeout_ms / 1000
+        unknown = False
+        while True:
+            try:
+                return await self._files.append(log.path, data, if_size=log.size)
+            except UnavailableError as error:
+                unknown = unknown or error.unknown
+                if not unknown:
+                    raise
+                if self._runtime.monotonic() > deadline:
+                    raise AppendUnknownError(log.session_id, "", error.reason) from error
+                await self._runtime.sleep(0.01)
+            except ConflictError:
+                # Ids are unique: if these very bytes stand there, it was this call.
+                end = log.size + len(data)
+                if unknown and await self._files.read(log.path, log.size, end) == data:
+                    return end
+                raise
+
+    async def _with_key(self, session_id: str, records: Sequence[Message]) -> Sequence[Message]:
+        keys = await self._index.keys_of(session_id)
+        if not keys:
+            return records
+        return [replace(records[0], key=keys[0]), *records[1:]]
+
+    def _line(self, record: Message) -> bytes:
+        line = close_line(encode_message(record))
+        if len(line) > self._config.max_message_bytes:
+            raise InvalidMessageError(
+                "",
+                f"the message takes {len(line)} bytes; "
+                f"at most {self._config.max_message_bytes} are allowed (max_message_bytes)",
+            )
+        return line
+
+    async def _require(self, session_id: str) -> None:
+        if not await self._index.has(session_id):
+            self.logs.drop(session_id)
+            raise SessionNotFoundError(session_id)
+
+    async def still_there(self, session_id: str) -> None:
+        """Refuse, after a write, if the session was deleted before it (A4, D1)."""
+        if await self._index.has(session_id):
+            return
+        if await self._index.is_deleted(session_id):
+            # The write may have made the folder again.
+            await self._files.delete_tree(session_id)
+        self.logs.drop(session_id)
+        raise SessionNotFoundError(session_id)
+
+    async def _note(self, log: SessionLog) -> None:
+        mark = None
+        if log.tail.count is None:
+            metadata = await self._index.metadata(log.session_id)
+            base = metadata.log if metadata else None
+            # Else counting would cost more than the append: who asks for the count counts.
+            if log.settled - (base.size if base else 0) <= COUNT_BYTES:
+                mark = await log.mark(base)
+        else:
+            mark = await log.mark(None)
+        await self._index.note_append(log.session_id, self._runtime.now_ms(), mark)
+
+
+class LogFences:
+    """The fences of a session, for `LockManager`: lines of its log."""
+
+    def __init__(self, writer: Writer, runtime: Runtime) -> None:
+        self._writer = writer
+        self._runtime = runtime
+
+    async def position(self, session_id: str) -> tuple[int, int]:
+        """Return the log's size now and the highest epoch of the fences met in it."""
+        async with self._writer.logs.using(session_id) as log:
+            await log.refresh()
+            return log.size, log.tail.epoch
+
+    async def append_fence(
+        self, session_id: str, *, epoch: int, nonce: str, owner: str, size: int
+    ) -> int | None:
+        """Append a fence at `size` or behind; None if a foreign one of its epoch came first."""
+        landed: list[int] = []
+
+        async def decide(log: SessionLog) -> Decision:
+            if log.tail.epoch >= epoch:
+                return Decision((), ())
+            landed[:] = [log.size]
+            record = control_record(
+                self._runtime.new_id(),
+                self._runtime.now_ms(),
+                "fence",
+                epoch=epoch,
+                nonce=nonce,
+                owner=owner,
+            )
+            return Decision([record], [record])
+
+        answer = await self._writer.write(session_id, decide, guarded=False)
+        return landed[0] if answer else None

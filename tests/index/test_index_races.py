@@ -1,0 +1,273 @@
+"""Many processes on one disk: rotations, crashes, lost answers, torn writes and power cuts.
+
+Each rule of PROTOCOLS I1, I2, A2 and A5 is also taken out once, to see the same schedules
+fail: a simulation that finds nothing proves nothing.
+"""
+
+from typing import Any
+
+import pytest
+from index_kit import memory, meta, names, opened
+from index_simulation import simulate
+
+from session_store.errors import ConflictError, StorageFullError
+from session_store.files import InMemoryFileSystem
+from session_store.index import JournalIndex, core, records, rotation
+from session_store.index.core import Core
+from session_store.runtime import run
+
+SEEDS = range(250)
+
+
+@pytest.fixture(autouse=True)
+def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "ROTATE_BYTES", 600)
+
+
+@pytest.mark.parametrize("seeds", [SEEDS[start : start + 50] for start in range(0, 250, 50)])
+def test_nothing_acknowledged_is_lost_or_undone_in_any_schedule(seeds: range) -> None:
+    for seed in seeds:
+        simulate(seed)
+
+
+def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def settle(self: Core) -> None:
+        return None
+
+    monkeypatch.setattr(Core, "settle", settle)
+
+
+def _no_precondition(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(self: Core, path: str, data: bytes, size: int) -> None:
+        size = (await self.files.stat(path)).size
+        await self.files.append(path, data, if_size=size)
+
+    monkeypatch.setattr(Core, "_send", send)
+
+
+def _no_look_at_what_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stands(self: Core, path: str, data: bytes, size: int) -> bool:
+        return False
+
+    monkeypatch.setattr(Core, "_stands", stands)
+
+
+def _unsealed_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Core.append
+
+    async def glue(self: Core, *added: Any) -> None:
+        self.place.tail = b""
+        await append(self, *added)
+
+    monkeypatch.setattr(Core, "append", glue)
+
+
+def _no_seal(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def seal(self: Core, epoch: int) -> None:
+        self.place = core.Place(epoch, 0)
+        await self.catch_up()
+
+    monkeypatch.setattr(Core, "seal", seal)
+
+
+def _any_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    from session_store.files.filesystem import ANY
+
+    monkeypatch.setattr(core.Base, "if_version", property(lambda _: ANY))
+
+
+def _eager_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = rotation._remove_journals
+
+    async def remove_more(self: Core, keep: int) -> None:
+        await remove(self, self.place.epoch)
+
+    monkeypatch.setattr(rotation, "_remove_journals", remove_more)
+
+
+def _no_carrying(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def carry(self: Core, epoch: int) -> None:
+        return None
+
+    monkeypatch.setattr(rotation, "_carry_deletes", carry)
+
+
+def _no_previous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("session_store.index.rebuild.PREVIOUS", "sessions.json.none")
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        _no_settling,
+        _no_precondition,
+        _no_look_at_what_stands,
+        _unsealed_tails,
+        _no_seal,
+        _any_version,
+        _eager_removal,
+        _no_carrying,
+        _no_previous,
+    ],
+)
+def test_without_the_rule_some_schedule_fails(
+    without: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch)
+
+    with pytest.raises((AssertionError, ConflictError)):
+        for seed in range(1500):
+            simulate(seed)
+
+
+def fill_until_rotated(index: JournalIndex, files: InMemoryFileSystem, prefix: str) -> None:
+    before = [name for name in names(files) if name.endswith(".jsonl")]
+    for number in range(1000):
+        run(index.register(f"{prefix}{number}", f"{prefix}:{number}", meta(f"{prefix}{number}")))
+        if [name for name in names(files) if name.endswith(".jsonl")] != before:
+            return
+    raise AssertionError("it never rotates")
+
+
+def test_a_journal_that_outgrew_its_snapshot_is_followed_by_another() -> None:
+    files = memory()
+    index, other = opened(files), opened(files)
+
+    for turn in range(6):
+        fill_until_rotated(index, files, f"t{turn}")
+
+    journals = [name for name in names(files) if name.endswith(".jsonl")]
+    assert len(journals) <= 3
+    assert "sessions.json.prev" in names(files)
+    assert set(run(other.all_ids())) == set(run(index.all_ids())) == set(run(opened(files).all_ids()))
+
+
+def test_snapshots_cost_a_few_times_what_the_journal_costs() -> None:
+    files = Measuring()
+    index = opened(files)
+
+    for number in range(2000):
+        run(index.register(f"s{number}", f"k{number}", meta(f"s{number}", number)))
+
+    assert files.written < 6 * files.appended
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_rotation_that_ends_after_any_step_is_gone_on_with(step: int) -> None:
+    files = Dying()
+    index = opened(files)
+    fill_until_rotated(index, files, "a")
+    known = set(run(index.all_ids()))
+    files.changes_left = None
+    for number in range(1000):
+        session_id = f"b{number}"
+        if run(files.stat(index._core.place.path)).size > rotation.ROTATE_BYTES * 2:
+            files.changes_left = step
+        try:
+            run(index.register(session_id, None, meta(session_id)))
+        except _DiedError:
+            break
+        known.add(session_id)
+    files.changes_left = None
+
+    after = opened(files)
+    assert known <= set(run(after.all_ids()))
+    fill_until_rotated(after, files, "c")
+    assert known <= set(run(opened(files).all_ids()))
+    run(files.write("sessions.json", b""))
+    assert known <= set(run(opened(files).all_ids()))
+
+
+def test_a_snapshot_that_cannot_be_written_only_lags() -> None:
+    files = Dying()
+    index = opened(files)
+    files.refuse = "sessions.json"
+
+    for number in range(30):
+        run(index.register(f"s{number}", None, meta(f"s{number}")))
+
+    files.refuse = ""
+    assert len(run(opened(files).all_ids())) == 30
+
+
+def test_a_delete_that_nobody_finished_is_finished_by_the_rotations() -> None:
+    files = memory()
+    index = opened(files)
+    run(index.register("gone", None, meta("gone")))
+    run(files.write("gone/messages.jsonl", b"{}\n"))
+    run(index.delete("gone"))
+
+    for turn in range(4):
+        fill_until_rotated(index, files, f"t{turn}")
+
+    assert "gone/" not in names(files)
+    run(files.write("sessions.json", b""))
+    assert not run(opened(files).has("gone"))
+
+
+def test_a_journal_that_stands_in_the_way_is_stepped_over() -> None:
+    files = memory()
+    index = opened(files)
+    stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
+    run(files.write("sessions.2.jsonl", records.encode(stranger) * 2))
+
+    fill_until_rotated(index, files, "a")
+
+    assert "sessions.3.jsonl" in names(files)
+    assert set(run(opened(files).all_ids())) == set(run(index.all_ids()))
+
+
+def test_a_journal_with_only_its_header_is_used() -> None:
+    files = memory()
+    index = opened(files)
+    stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
+    run(files.write("sessions.2.jsonl", records.encode(stranger)))
+
+    for number in range(20):
+        run(index.register(f"s{number}", None, meta(f"s{number}")))
+
+    assert run(files.stat("sessions.2.jsonl")).size > len(records.encode(stranger))
+    assert len(run(opened(files).all_ids())) == 20
+
+
+class _DiedError(BaseException):
+    pass
+
+
+class Dying(InMemoryFileSystem):
+    """Dies after some changes, or refuses to write one path."""
+
+    changes_left: int | None = None
+    refuse = ""
+
+    def _count(self) -> None:
+        if self.changes_left is not None:
+            if not self.changes_left:
+                raise _DiedError
+            self.changes_left -= 1
+
+    async def write(self, path: str, data: bytes, **options: Any) -> Any:
+        self._count()
+        if path == self.refuse:
+            raise StorageFullError(path, "full")
+        return await super().write(path, data, **options)
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        self._count()
+        return await super().append(path, data, if_size=if_size)
+
+    async def delete(self, path: str, **options: Any) -> None:
+        self._count()
+        await super().delete(path, **options)
+
+
+class Measuring(InMemoryFileSystem):
+    written = appended = 0
+
+    async def write(self, path: str, data: bytes, **options: Any) -> Any:
+        self.written += len(data)
+        return await super().write(path, data, **options)
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        self.appended += len(data)
+        return await super().append(path, data, if_size=if_size)
