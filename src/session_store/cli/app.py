@@ -147,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
             list(arguments), prog_name=NAME, standalone_mode=False
         )
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer exits where a pipe is broken, and only there
         # What is still buffered would fail once more, at exit, and loudly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED

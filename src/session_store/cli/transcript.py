@@ -107,9 +107,12 @@ class Transcript:
                 return Line(number, end)
             return Line(number, end, reason=f"another line before has the id {message.id!r}")
         reason = None
-        if message.id not in self._used and not self._has_parent(message):
-            reason = f"its parent {message.parent_id!r} is neither before it nor in the session"
-            message = replace(message, parent_id=None)
+        if not self._has_parent(message):
+            if message.id in self._used:  # it came as a root, or its parent is hidden since
+                message = replace(message, parent_id=UNSET)
+            else:
+                reason = f"its parent {message.parent_id!r} is neither before it nor there already"
+                message = replace(message, parent_id=None)
         self._seen[message.id] = mark
         self._last = message.id
         return Line(number, end, message, reason)

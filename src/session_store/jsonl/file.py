@@ -160,7 +160,7 @@ class JSONLFile(Generic[R]):
             found = scanner.feed(data)
             if found:
                 yield found
-            if len(data) < stop - start:
+            if stop == end or len(data) < stop - start:
                 return
             want = CHUNK_BYTES if scanner.position > start else want * 2
 

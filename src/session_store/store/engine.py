@@ -23,7 +23,7 @@ from session_store.files.filesystem import Bindable, FileSystem
 from session_store.index.journal import JournalIndex
 from session_store.index.manager import SessionPage
 from session_store.locks.manager import LockManager
-from session_store.model.config import StoreConfig
+from session_store.model.config import StoreConfig, check_budget
 from session_store.model.context import TokenCounter
 from session_store.model.ids import check_key
 from session_store.model.messages import MessageLike
@@ -297,6 +297,7 @@ class Engine:
         `index_save_delay_ms` behind other processes.
         """
         await self._ready()
+        check_budget("limit", limit)
         return await self._index.page(sort=sort, where=where, after=after, limit=limit)
 
     # Messages
@@ -449,8 +450,11 @@ class Engine:
         await self._ready()
         await self._reader.require(session_id)
         if wait:
-            return await self._locks.wait(session_id, owner_id, timeout_ms=timeout_ms)
-        return await self._locks.acquire(session_id, owner_id)
+            result = await self._locks.wait(session_id, owner_id, timeout_ms=timeout_ms)
+        else:
+            result = await self._locks.acquire(session_id, owner_id)
+        await self._writer.still_there(session_id)  # lock.json makes the folder
+        return result
 
     async def release_lock(self, session_id: str, owner_id: str) -> None:
         """Give a lock back; raises `NotLockOwnerError` for another's, `LeaseLostError` for a lost one."""

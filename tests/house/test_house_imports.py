@@ -1,0 +1,179 @@
+"""Imports go downwards: the floors of the house, kept by reading every import statement."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import pytest
+from house_kit import SRC, parsed, run_python, sources
+
+# From the ground up. Rooms on one floor do not know each other. `faces` is the front door:
+# the package itself and its blocking twin.
+FLOORS: list[set[str]] = [
+    {"errors"},
+    {"model", "runtime"},
+    {"files", "formats"},
+    {"jsonl", "locks"},
+    {"index"},
+    {"engines", "store"},
+    {"faces"},
+    {"analytics", "compaction", "events", "replication", "search"},
+    {"server"},
+    {"cli", "importers", "integrations"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FACES = {"__init__", "sync"}
+
+BASE_ROOMS = {"errors", "faces", "files", "formats", "index", "jsonl", "locks", "model"} | {
+    "runtime",
+    "store",
+}
+BASE_PACKAGES = {"msgspec", "uuid_utils"}
+
+
+def room_of(path: PurePosixPath) -> str:
+    """Return the room of a file, its path taken from the package."""
+    name = path.parts[0].removesuffix(".py")
+    return "faces" if len(path.parts) == 1 and name in FACES else name
+
+
+def violations(path: PurePosixPath, tree: ast.Module) -> Iterator[str]:
+    """Yield what is wrong with the imports of a file, its path taken from the package."""
+    room = room_of(path)
+    if room not in FLOOR_OF and room != "testing":
+        yield f"room {room!r} has no floor yet: give it one in this test and in the docs"
+        return
+    top = set(_top_level(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if node.level > 1:
+                yield f"line {node.lineno}: `..` is never written"
+            elif len(path.parts) == 1 and path.stem != "__init__":
+                yield f"line {node.lineno}: a dot outside of a room"
+            elif len(path.parts) == 1:
+                # `from .sync import …` in the package itself: as good as its full name.
+                yield from _crossing(path, node.lineno, f"session_store.{node.module or ''}")
+            continue
+        for name in _imported(node):
+            package = name.partition(".")[0]
+            if package == "session_store":
+                yield from _crossing(path, node.lineno, name)
+            elif package not in sys.stdlib_module_names | BASE_PACKAGES:
+                if room in BASE_ROOMS:
+                    yield f"line {node.lineno}: {package} is no dependency of {room}"
+                elif node not in top:
+                    yield f"line {node.lineno}: {package} belongs at the top of the file"
+
+
+def _crossing(path: PurePosixPath, line: int, name: str) -> Iterator[str]:
+    room = room_of(path)
+    parts = name.split(".")
+    other = parts[1] if len(parts) > 1 and parts[1] and parts[1] != "sync" else "faces"
+    if other == room:
+        if room != "faces":
+            yield f"line {line}: {name} is our own room: write it with a dot"
+    elif other == "testing":
+        yield f"line {line}: nobody imports testing"
+    elif room != "testing" and FLOOR_OF.get(other, len(FLOORS)) >= FLOOR_OF[room]:
+        yield f"line {line}: {room} does not know {other}"
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        if node.module == "session_store":
+            yield from (f"session_store.{alias.name}" for alias in node.names)
+        else:
+            yield node.module
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements at the top, those of a `try: import …` there included."""
+    for node in tree.body:
+        yield node
+        if isinstance(node, ast.Try):
+            yield from node.body
+        elif isinstance(node, ast.If):
+            yield from node.body
+
+
+def test_imports_go_downwards_only() -> None:
+    found = [
+        f"{path.relative_to(SRC)}, {violation}"
+        for path in sources()
+        for violation in violations(PurePosixPath(path.relative_to(SRC)), parsed(path))
+    ]
+
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("model/tree.py", "from session_store.files.filesystem import FileSystem"),
+        ("model/tree.py", "from session_store.runtime import Runtime"),
+        ("jsonl/file.py", "def late():\n    from session_store.locks import lease"),
+        ("locks/lease.py", "import session_store.jsonl.lines"),
+        ("store/engine.py", "from session_store.cli import main"),
+        ("store/engine.py", "from session_store.engines.sqlite import SQLite"),
+        ("store/engine.py", "from session_store import SessionStore"),
+        ("store/engine.py", "from session_store.sync import SessionStore"),
+        ("store/engine.py", "from session_store.store.writer import Writer"),
+        ("store/engine.py", "from session_store import store"),
+        ("store/engine.py", "from ..errors import ConflictError"),
+        ("store/engine.py", "import orjson"),
+        ("store/engine.py", "from session_store.attic.things import thing"),
+        ("cli/app.py", "from session_store.testing import conformance"),
+        ("cli/app.py", "def late():\n    import typer"),
+        ("sync.py", "from .store.engine import Engine"),
+        ("__init__.py", "from .cli import main"),
+        ("attic/things.py", "import os"),
+    ],
+)
+def test_an_import_that_breaks_a_rule_is_found(path: str, code: str) -> None:
+    assert list(violations(PurePosixPath(path), ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("model/tree.py", "import msgspec\nfrom session_store.errors import ConfigError"),
+        ("store/engine.py", "from .writer import Writer\nfrom session_store.locks import lease"),
+        ("engines/sqlite.py", "try:\n    import apsw\nexcept ImportError:\n    raise"),
+        ("cli/app.py", "import typer\nfrom session_store import SessionStore, model"),
+        ("__init__.py", "from .sync import SessionStore\nfrom .store.aio import SessionStore"),
+        ("testing/conformance.py", "import pytest\nfrom session_store.files import filesystem"),
+    ],
+)
+def test_an_import_that_keeps_the_rules_is_left_alone(path: str, code: str) -> None:
+    assert not list(violations(PurePosixPath(path), ast.parse(code)))
+
+
+def test_importing_the_package_loads_nothing_optional() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "import session_store, session_store.sync, session_store.formats\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+
+    done = run_python(code)
+
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split()) - sys.stdlib_module_names
+    assert "session_store" in loaded
+    assert loaded <= {"session_store"} | BASE_PACKAGES
+
+
+def test_importing_the_package_opens_no_room_above_the_faces() -> None:
+    code = (
+        "import sys, session_store, session_store.sync\n"
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('session_store.')})"
+    )
+
+    done = run_python(code)
+
+    assert done.returncode == 0, done.stderr
+    above = set().union(*FLOORS[FLOOR_OF["faces"] + 1 :]) | {"testing"}
+    assert not above & set(done.stdout.split())
