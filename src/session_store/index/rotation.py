@@ -42,6 +42,10 @@ async def rotate(core: Core) -> None:
     if core.broken:
         await _replace_journal(core)
         return
+    # Another may have rotated since this process read a snapshot: else it could seal the
+    # journal, and then write none.
+    if core.base is None or await core.version(SNAPSHOT) != core.base.version:
+        raise StaleError
     epoch, _ = await core.new_journal(BY_SEAL)
     await core.seal(epoch)
     # A change acknowledged behind a seal is lost with the seal.
