@@ -240,9 +240,7 @@ class LockTimeoutError(SessionStoreError, TimeoutError):
     retryable = True
 
     def __init__(self, session_id: str, owner: str, timeout_ms: int) -> None:
-        super().__init__(
-            f"session {session_id!r} stayed locked by {owner!r} for {timeout_ms} ms"
-        )
+        super().__init__(f"session {session_id!r} stayed locked by {owner!r} for {timeout_ms} ms")
         self.session_id = session_id
         self.owner = owner
         self.timeout_ms = timeout_ms

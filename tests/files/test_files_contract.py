@@ -25,11 +25,8 @@ from session_store.runtime import run
 
 @pytest.fixture(params=["memory", "local"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileSystem]:
-    files: FileSystem
-    if request.param == "memory":
-        files = InMemoryFileSystem()
-    else:
-        files = RealFileSystem(tmp_path / "root")
+    on_disk = request.param == "local"
+    files: FileSystem = RealFileSystem(tmp_path / "root") if on_disk else InMemoryFileSystem()
     yield files
     run(files.close())
 

@@ -15,11 +15,9 @@ from session_store.errors import (
     StorageFullError,
     UnavailableError,
 )
-from session_store.files import ABSENT, Bindable, FileSystem, RealFileSystem
+from session_store.files import ABSENT, Bindable, FileSystem, RealFileSystem, posix
 from session_store.files import logs as logs_module
-from session_store.files import posix
 from session_store.runtime import AsyncRuntime, run
-
 
 OpenBelow = Callable[[Path], list[str]]
 
@@ -29,16 +27,17 @@ def mode(path: Path) -> int:
 
 
 @pytest.fixture
-def umask() -> Iterator[Callable[[int], None]]:
+def umask() -> Iterator[Callable[[int], int]]:
+    """Set the umask for this test."""
     before = os.umask(0o022)
-    yield lambda value: None if os.umask(value) is None else None
+    yield os.umask
     os.umask(before)
 
 
 class TestRights:
     @pytest.mark.parametrize("value", [0o000, 0o022, 0o077, 0o277, 0o777])
     def test_only_the_owner_may_read_whatever_the_umask(
-        self, tmp_path: Path, umask: Callable[[int], None], value: int
+        self, tmp_path: Path, umask: Callable[[int], int], value: int
     ) -> None:
         files = RealFileSystem(tmp_path / "above" / "root")
         umask(value)
@@ -367,6 +366,40 @@ class TestFailedWrites:
 
         assert os.listdir(root / "a") == ["f"]
         assert run(files.read("a/f")) == b"old"
+
+    def test_a_folder_that_moves_meanwhile_gets_nothing(
+        self, root: Path, files: RealFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(files.write("a/old", b"1"))
+        fsync = posix.fsync
+
+        def moved(fd: int) -> None:
+            monkeypatch.setattr(posix, "fsync", fsync)
+            (root / "a").rename(root / "b")
+            (root / "a").mkdir()
+            fsync(fd)
+
+        monkeypatch.setattr(posix, "fsync", moved)
+        run(files.write("a/f", b"1"))
+
+        assert os.listdir(root / "a") == ["f"]
+        assert os.listdir(root / "b") == ["old"]
+
+    def test_what_is_put_into_a_tree_that_goes_goes_too(
+        self, root: Path, files: RealFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(files.append("a/b/f", b"1"))
+        rmdir = os.rmdir
+
+        def late(name: str, *, dir_fd: int) -> None:
+            monkeypatch.undo()
+            (root / "a/b/late").touch()
+            rmdir(name, dir_fd=dir_fd)
+
+        monkeypatch.setattr("session_store.files.folders.os.rmdir", late)
+        run(files.delete_tree("a"))
+
+        assert os.listdir(root) == []
 
     def test_a_conflict_under_the_lock_leaves_no_draft(
         self, root: Path, files: RealFileSystem, monkeypatch: pytest.MonkeyPatch

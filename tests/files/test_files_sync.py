@@ -13,7 +13,7 @@ import pytest
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
 from session_store.files import RealFileSystem, posix
 from session_store.files.logs import Logs
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import AsyncRuntime, BlockingRuntime, run
 
 
 def name_of(fd: int) -> str:
@@ -112,6 +112,22 @@ class TestNames:
             run(files.sync("a/log"))
 
             assert disk.synced == [str(root / "a/log"), str(root / "a"), str(root)]
+
+    def test_a_file_replaced_during_its_sync_is_synced_too(
+        self, root: Path, files: RealFileSystem, other: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"1"))
+
+        def replaced() -> None:
+            disk.before_data = lambda: None
+            run(other.write("log", b"1", durable=False))
+
+        disk.before_data = replaced
+
+        run(files.sync("log"))
+
+        assert disk.synced[0] == f"{root / 'log'} (deleted)"
+        assert str(root / "log") in disk.synced
 
     def test_a_durable_write_is_synced_before_and_after_the_rename(
         self, root: Path, files: RealFileSystem, disk: Disk
@@ -309,12 +325,55 @@ class TestFailedSync:
             seen.append((root / "log").stat().st_ino)
 
         # Views do not share a group, yet they share the descriptor.
-        views = [files, files.bind(files._runtime), files.bind(_OtherRuntime())]
+        views = [files, files.bind(files._runtime), files.bind(BlockingRuntime())]
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(work, views * 4))
 
         assert inode not in seen
         assert (root / "log").read_bytes() == b"x" * 12
+
+    def test_who_waits_in_another_way_waits_for_the_copy_too(
+        self, root: Path, files: RealFileSystem, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(files.append("log", b"1"))
+        disk.fail_data = 1
+        copying, release = threading.Event(), threading.Event()
+        fsync = disk.fsync
+
+        def stuck(fd: int) -> None:
+            copying.set()
+            assert release.wait(10)
+            fsync(fd)
+
+        monkeypatch.setattr(posix, "fsync", stuck)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(lambda: run(files.sync("log")))
+            assert copying.wait(10)
+            second = pool.submit(lambda: run(files.bind(BlockingRuntime()).sync("log")))
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.03)
+            release.set()
+            first.result()
+            second.result()
+
+        assert (root / "log").read_bytes() == b"1"
+
+    def test_a_file_replaced_meanwhile_is_not_overwritten_by_the_copy(
+        self, root: Path, files: RealFileSystem, other: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"1"))
+        disk.fail_data = 1
+
+        def replaced() -> None:
+            disk.before_data = lambda: None
+            run(other.write("log", b"new"))
+
+        disk.before_data = replaced
+
+        with pytest.raises(UnavailableError, match="replaced"):
+            run(files.sync("log"))
+
+        assert (root / "log").read_bytes() == b"new"
 
     def test_when_the_copy_fails_too_the_file_is_read_only(
         self, root: Path, files: RealFileSystem, other: RealFileSystem, disk: Disk
@@ -473,7 +532,7 @@ class TestMemoryOfWhatIsOwed:
         assert [data for _, _, data in logs.owed(logs.below("log0")[0])] == [b"x" * 500]
 
     def test_it_is_empty_after_a_sync(self, files: RealFileSystem) -> None:
-        for n in range(3):
+        for _ in range(3):
             run(files.append("log", b"x"))
         logs = files._shared.logs
 
@@ -481,23 +540,6 @@ class TestMemoryOfWhatIsOwed:
 
         assert logs.owed(logs.below("log")[0]) == []
         assert (logs._bytes, len(logs._owners)) == (0, 0)
-
-
-class _OtherRuntime(AsyncRuntime):
-    """Waits like a blocking one, with a group of its own."""
-
-    blocking = True
-
-    async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def mutex(self):  # type: ignore[no-untyped-def]
-        from session_store.runtime import BlockingRuntime
-
-        return BlockingRuntime().mutex()
-
-    async def offload(self, call, *args):  # type: ignore[no-untyped-def]
-        return call(*args)
 
 
 def test_conflicts_survive_a_failed_sync(files: RealFileSystem, disk: Disk) -> None:

@@ -58,7 +58,7 @@ def plain(annotation: Any) -> str:
         return plain(arguments[-1])
     if origin in _PLAIN:
         return f"{_PLAIN[origin]}[{plain(arguments[0])}]"
-    if origin is Callable or origin is not None:
+    if origin is not None:
         inside = ", ".join(plain(argument) for argument in arguments)
         return f"{getattr(origin, '__name__', origin)}[{inside}]"
     return getattr(annotation, "__name__", repr(annotation))

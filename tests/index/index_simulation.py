@@ -298,11 +298,16 @@ async def save(world: World, index: JournalIndex, name: str) -> None:
     await index.flush(snapshot=world.random.random() < 0.5)
 
 
-ACTIONS = [resolve_shared] * 4 + [make] * 3 + [delete, change_key, change_key] + [
-    look,
-    note,
-    save,
-]
+ACTIONS = (
+    [resolve_shared] * 4
+    + [make] * 3
+    + [delete, change_key, change_key]
+    + [
+        look,
+        note,
+        save,
+    ]
+)
 
 
 def simulate(seed: int, *, processes: int = 3, lives: int = 4, operations: int = 8) -> World:

@@ -164,12 +164,12 @@ def test_a_forked_child_leaves_to_the_parent_what_the_parent_noted(tmp_path: Pat
 READ = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-os.setgid(65534)
-os.setuid(65534)
 from index_kit import opened
 from session_store.files import RealFileSystem
 from session_store.runtime import run
 
+os.setgid(65534)
+os.setuid(65534)
 index = opened(RealFileSystem(sys.argv[1]))
 print(run(index.resolve_key("k1")))
 run(index.close())

@@ -132,7 +132,9 @@ def test_a_journal_that_outgrew_its_snapshot_is_followed_by_another() -> None:
     journals = [name for name in names(files) if name.endswith(".jsonl")]
     assert len(journals) <= 3
     assert "sessions.json.prev" in names(files)
-    assert set(run(other.all_ids())) == set(run(index.all_ids())) == set(run(opened(files).all_ids()))
+    assert (
+        set(run(other.all_ids())) == set(run(index.all_ids())) == set(run(opened(files).all_ids()))
+    )
 
 
 def test_snapshots_cost_a_few_times_what_the_journal_costs() -> None:

@@ -7,8 +7,8 @@ import pytest
 from session_store.files import InMemoryFileSystem
 from session_store.jsonl import JSONLFile
 from session_store.jsonl.lines import parse_object
-from session_store.model.records import Message
 from session_store.model import decode_message, encode_message
+from session_store.model.records import Message
 
 
 def read(line: bytes, _offset: int) -> Message:

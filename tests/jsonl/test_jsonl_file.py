@@ -131,7 +131,9 @@ def make_log(log: JSONLFile[Message], message: Make) -> list[str]:
 def test_reading_backwards_gives_the_same_records_for_any_size_of_block(
     log: JSONLFile[Message], message: Make, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_module.JSONLFile.tail, "__kwdefaults__", {"want": block, "followed": False})
+    monkeypatch.setattr(
+        file_module.JSONLFile.tail, "__kwdefaults__", {"want": block, "followed": False}
+    )
     shown = make_log(log, message)
 
     backwards = [record.id for _, _, record in taken(log.read_backwards())]

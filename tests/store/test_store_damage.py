@@ -228,7 +228,6 @@ def test_the_count_is_exact_even_if_the_index_is_behind(root: Path, log: Path) -
     assert metadata.message_count == 6
 
 
-
 @pytest.mark.parametrize(
     "lock", [b"", b"\0\0", b"{", b"[]", b'{"owner": 5}', b'{"owner":"x","epoch":"y"}']
 )
@@ -241,5 +240,3 @@ def test_an_unreadable_lock_is_no_lock(root: Path, log: Path, lock: bytes) -> No
         with chat.lock(timeout_ms=5_000):
             chat.append("user", "next")
     assert contents(root)[-1] == "next"
-
-

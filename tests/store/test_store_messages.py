@@ -34,7 +34,9 @@ def test_each_message_continues_from_the_one_before(chat: Session) -> None:
 def test_what_append_returns_is_what_is_read_back(chat: Session, open_store: OpenStore) -> None:
     said = [
         chat.append("user", [{"type": "text", "text": "привет 😀"}], metadata={"n": 1.5}),
-        chat.append({"type": "tool_call", "toolCalls": [{"id": "c", "name": "f", "arguments": {}}]}),
+        chat.append(
+            {"type": "tool_call", "toolCalls": [{"id": "c", "name": "f", "arguments": {}}]}
+        ),
         chat.append({"type": "tool_result", "tool_result": {"tool_call_id": "c", "result": None}}),
         *chat.append_many([{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}]),
     ]
@@ -192,7 +194,11 @@ def test_the_last_of_a_history_is_the_same_as_the_end_of_the_whole(
 ) -> None:
     fork = None
     for n in range(40):
-        message = chat.append("user", str(n), parent=fork) if n == 30 and fork else chat.append("user", str(n))
+        message = (
+            chat.append("user", str(n), parent=fork)
+            if n == 30 and fork
+            else chat.append("user", str(n))
+        )
         fork = message if n == 10 else fork
     whole = chat.history()
 

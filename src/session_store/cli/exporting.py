@@ -25,8 +25,8 @@ Write = Callable[[bytes], object]
 def export(frame: Frame, session: SessionArgument, file: TargetArgument = None) -> None:
     """Write the messages of a session as JSON lines.
 
-    They are written as they stand in its log: fields that this version does not know are kept. Branches, and what a reset hides, are
-    not among them.
+    They are written as they stand in its log: fields that this version does not know are
+    kept. Branches, and what a reset hides, are not among them.
     """
     with frame.reading() as store, frame.files() as files:
         session_id = find_session(store, session)

@@ -64,8 +64,9 @@ def import_(
 ) -> None:
     """Add the messages of a file of JSON lines.
 
-    They keep their ids, parents and times; doing it again adds only what is missing. If a line is bad nothing is written, unless
-    with --skip-bad; then a message whose parent is missing becomes a root.
+    They keep their ids, parents and times; doing it again adds only what is missing. If a
+    line is bad nothing is written, unless with --skip-bad; then a message whose parent is
+    missing becomes a root.
     """
     with _opened(file) as opened:
         name = check_key(key or _key_of(opened, file))

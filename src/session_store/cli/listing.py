@@ -9,10 +9,10 @@ import msgspec
 from session_store.model.records import SessionMetadata
 from session_store.sync import SessionStore
 
-from .failures import CommandError, STOPPED, not_found, usage
+from .failures import STOPPED, CommandError, not_found, usage
 from .frame import Frame
-from .lookup import each_session, find_session, unknown_session
 from .looks import short
+from .lookup import each_session, find_session, unknown_session
 from .options import AddOption, AnySessionArgument, RemoveOption, SessionArgument, YesOption
 from .output import ago, counted, json_line, padded, shorten, size, visible, when, width_of
 from .tree import Piece

@@ -29,12 +29,15 @@ _IN_TEXT: Final = re.compile(f"[{_HAZARDS}]")
 _IN_LINE: Final = re.compile(f"[{_HAZARDS}{_BREAKS}]")
 _NAMED: Final = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
-# Cells that one character of a shortened text may take code points for, before it is cut.
+_KILO: Final = 1000
+_UNITS: Final = ("kB", "MB", "GB", "TB")
+
+# More code points than this for one cell are a text made to cost time.
 _POINTS_PER_CELL: Final = 16
 
 
 def visible(text: str) -> str:
-    """Return `text` on one line, every control character spelled out, as in `\\x1b`."""
+    """Return `text` on one line, with every control character spelled out in hexadecimals."""
     return _IN_LINE.sub(_spell, text)
 
 
@@ -116,16 +119,12 @@ def _time(ms: object) -> datetime | None:
 
 def size(count: int) -> str:
     """Return a number of bytes in the unit that suits it."""
-    if count < 1000:
+    if count < _KILO:
         return f"{count} B"
-    amount = float(count)
-    for unit in ("kB", "MB", "GB"):
-        amount /= 1000
-        if amount < 999.5:
-            break
-    else:
-        amount, unit = amount / 1000, "TB"
-    return f"{amount:.1f} {unit}" if amount < 99.5 else f"{amount:.0f} {unit}"
+    amount, unit = count / _KILO, 0
+    while amount >= _KILO and unit < len(_UNITS) - 1:
+        amount, unit = amount / _KILO, unit + 1
+    return f"{amount:,.1f} {_UNITS[unit]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -12,8 +12,8 @@ from session_store.store.checking import CheckReport
 
 from .failures import FOUND_ERRORS
 from .frame import Frame
-from .lookup import find_message, find_session
 from .looks import all_lines, label, short, style, symbol
+from .lookup import find_message, find_session
 from .options import (
     CountOption,
     FollowOption,

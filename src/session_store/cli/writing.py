@@ -6,10 +6,10 @@ from typing import Any, Final
 from session_store.model.messages import encode_message, normalise
 from session_store.sync import SessionStore
 
-from .failures import CommandError, USAGE, usage
+from .failures import USAGE, CommandError, usage
 from .frame import Frame
-from .lookup import find_branch, find_message, find_session, known_session, unknown_session
 from .looks import short
+from .lookup import find_branch, find_message, find_session, known_session, unknown_session
 from .options import (
     AnyNameArgument,
     AtOption,

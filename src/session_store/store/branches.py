@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-
 from session_store.errors import (
     AppendUnknownError,
     BranchNotFoundError,

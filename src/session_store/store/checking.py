@@ -247,5 +247,3 @@ def _finding(
     return Finding(
         severity=severity, code=code, path=path, detail=detail, offset=offset, length=length
     )
-
-

@@ -38,12 +38,12 @@ from session_store.model.records import (
 from session_store.runtime import Runtime, on_fork
 
 from .branches import Branches
-from .checking import CheckReport, Checker
+from .checking import Checker, CheckReport
 from .feed import Feed
+from .logs import SessionLog
 from .messages import Appender
 from .reader import Reader
 from .records import control_record
-from .logs import SessionLog
 from .writer import Decision, LogFences, Writer
 
 
@@ -103,13 +103,13 @@ class Engine:
             await self.init()
 
     async def flush(self, *, snapshot: bool = False) -> None:
-        """Make all that was done durable, whatever the mode; with `snapshot`, for the original too."""
+        """Make all that was done durable; with `snapshot`, readable by the original too."""
         await self._ready()
         await self._durability.flush()
         await self._index.flush(snapshot=snapshot)
 
     async def close(self) -> None:
-        """Release what is locked, make everything durable, let go of the files; then `ClosedError`."""
+        """Release what is locked, make everything durable, and let go of the files."""
         if self._closed:
             return
         try:
@@ -457,7 +457,10 @@ class Engine:
         return result
 
     async def release_lock(self, session_id: str, owner_id: str) -> None:
-        """Give a lock back; raises `NotLockOwnerError` for another's, `LeaseLostError` for a lost one."""
+        """Give a lock back.
+
+        Raises `NotLockOwnerError` for another's, `LeaseLostError` for one taken over.
+        """
         await self._ready()
         await self._locks.release(session_id, owner_id)
 
@@ -505,6 +508,4 @@ class Engine:
         return await self._checker().check()
 
     def _checker(self) -> Checker:
-        return Checker(
-            self._files, self._runtime, self._index, self._logs, self._branches
-        )
+        return Checker(self._files, self._runtime, self._index, self._logs, self._branches)
