@@ -51,7 +51,8 @@ class SessionStore:
     @classmethod
     def open(cls, url: str | os.PathLike[str], **config: Any) -> "SessionStore":
         """See `session_store.SessionStore.open`."""
-        return cls(open_files(url), make_config(**config))
+        settings = make_config(**config)
+        return cls(open_files(url, io_timeout_ms=settings.io_timeout_ms), settings)
 
     def __enter__(self) -> "SessionStore":
         self.init()

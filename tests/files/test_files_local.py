@@ -326,9 +326,12 @@ class TestVersions:
         times = iter([10**18] * 30 + [10**17] * 30)
         monkeypatch.setattr("session_store.files.swapping.time.time_ns", lambda: next(times))
 
-        versions = [run(files.write("f", b"same", durable=False)).version for _ in range(60)]
+        written = [run(files.write("f", b"same", durable=False)) for _ in range(60)]
 
-        assert len(set(versions)) == 60
+        assert len({stats.version for stats in written}) == 60
+        # The number of an inode comes again; so it must be the time that never does.
+        assert len({stats.version.rpartition("-")[2] for stats in written}) == 60
+        assert {stats.mtime_ms for stats in written} == {10**12}
 
     def test_they_never_repeat_where_times_are_coarse(
         self, files: RealFileSystem, monkeypatch: pytest.MonkeyPatch

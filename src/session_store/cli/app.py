@@ -151,13 +151,16 @@ def run(arguments: Sequence[str]) -> int:
         # What is still buffered would fail once more, at exit, and loudly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return STOPPED
     except (SessionStoreError, OSError) as error:
         return _fail(failure_of(error), as_json)
     except CommandError as error:
         return _fail(error, as_json)
-    except typer.TyperException as error:
+    except Exception as error:
+        # What typer raises for a bad command line has had several names.
+        if not hasattr(error, "format_message"):
+            raise
         said = f"{error.format_message()} See `{NAME} --help`."
         return _fail(CommandError("usage", said, USAGE), as_json)
     return int(code or 0)

@@ -1,6 +1,5 @@
 """`export`: messages out of a store."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,9 +72,9 @@ def _draft(place: Path) -> Iterator[Write]:
         try:
             yield _into(draft)
             draft.close()
-            os.replace(draft.name, place)
+            Path(draft.name).replace(place)
         except BaseException:
-            os.unlink(draft.name)
+            Path(draft.name).unlink()
             raise
 
 

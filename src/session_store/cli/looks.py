@@ -46,8 +46,8 @@ def style(message: Message) -> str:
 
 def label(message: Message) -> str:
     """Return who speaks: the type, or the role of a message of an unknown type."""
-    said = message.type if message.type in _SYMBOLS else message.role or message.type
-    return visible(str(said))
+    kind = str(message.type)
+    return kind if kind in _SYMBOLS else visible(str(message.role or kind))
 
 
 def short(message_id: str, length: int = SHORT_ID) -> str:
@@ -57,11 +57,13 @@ def short(message_id: str, length: int = SHORT_ID) -> str:
 
 def short_length(ids: list[str]) -> int:
     """Return how many characters at the end of each id tell them all apart."""
-    different = len(set(ids))
-    for length in (4, 6, 8, 10, 12):
-        if len({one[-length:] for one in ids}) == different:
-            return length
-    return max(map(len, ids))
+    longest, different = max(map(len, ids)), len(set(ids))
+    if longest <= SHORT_ID:
+        return longest
+    lengths = (4, 6, 8, 10, 12)
+    return next(
+        (length for length in lengths if len({one[-length:] for one in ids}) == different), longest
+    )
 
 
 def first_line(message: Message) -> str:

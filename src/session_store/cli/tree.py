@@ -46,13 +46,11 @@ def rows(messages: Sequence[Message], head: str | None) -> Iterator[Row]:
     sizes = _sizes(tree)
     ahead = {step.id for step in tree.path_to(head)} if head is not None else set[str]()
     pending = [Row(root, 0, forks=False, root=True) for root in reversed(tree.children(None))]
-    seen: set[str] = set()
     while pending:
         row = pending.pop()
         yield row
-        if row.message.id in seen:
+        if tree.get(row.message.id) is not row.message:
             continue  # two lines have one id: the first has the children
-        seen.add(row.message.id)
         children = tree.children(row.message.id)
         if not children:
             continue
@@ -66,14 +64,14 @@ def _trunk(children: list[Message], ahead: set[str], sizes: Mapping[str, int]) -
     """Return which child goes on at its parent's level."""
     return max(
         range(len(children)),
-        key=lambda place: (children[place].id in ahead, sizes[children[place].id], place),
+        key=lambda at: (children[at].id in ahead, sizes[children[at].id], at),
     )
 
 
 def _sizes(tree: Tree) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for message in reversed(tree.preorder()):
-        sizes[message.id] = 1 + sum(sizes[child.id] for child in tree.children(message.id))
+        sizes[message.id] = 1 + sum(sizes.get(child.id, 1) for child in tree.children(message.id))
     return sizes
 
 

@@ -10,17 +10,23 @@ from .local import RealFileSystem
 from .memory import InMemoryFileSystem
 
 
-def open_files(url: str | os.PathLike[str]) -> FileSystem:
+def open_files(url: str | os.PathLike[str], *, io_timeout_ms: int = 10_000) -> FileSystem:
     """Return the file system at a path, a `file:` URL, or `memory:` (empty, yours alone)."""
-    if not isinstance(url, str):
-        return RealFileSystem(url)
+    if url == "memory:":
+        return InMemoryFileSystem()
+    if isinstance(url, str):
+        return RealFileSystem(_folder(url), io_timeout_ms=io_timeout_ms)
+    if isinstance(url, os.PathLike):
+        return RealFileSystem(url, io_timeout_ms=io_timeout_ms)
+    raise ConfigError("url", f"a path or a URL, not {type(url).__name__}")
+
+
+def _folder(url: str) -> str:
     scheme, separator, rest = url.partition(":")
     if not separator or len(scheme) < 2 or not scheme.replace("+", "").isalnum():
         if not url:
             raise ConfigError("url", "empty; give a folder such as './sessions', or memory:")
-        return RealFileSystem(url)
-    if scheme == "memory":
-        return InMemoryFileSystem()
+        return url
     if scheme != "file":
         # The rest may hold a password.
         raise ConfigError("url", f"no engine for {scheme!r}: there are file: and memory:")
@@ -32,4 +38,4 @@ def open_files(url: str | os.PathLike[str]) -> FileSystem:
         path = parts.path
     if not path:
         raise ConfigError("url", "a file: URL needs a folder: file:./sessions")
-    return RealFileSystem(unquote(path))
+    return unquote(path)

@@ -210,6 +210,10 @@ class Core:
             found = scan(data, place.offset, place.last)
         except Retracted:
             raise StaleError from None
+        for _, record in found.records:
+            if record.op == "open":
+                # Before anything of it counts: a newer journal is not read on behind its header.
+                check_format(place.path, record.format)
         place.tail = data[found.end - place.offset :]
         place.size = place.offset + len(data)
         place.offset, place.last = found.end, found.last
@@ -219,9 +223,7 @@ class Core:
             if promised and record.promises:
                 self._growths += 1
                 self._unsynced[place.path] = self._growths
-            if record.op == "open":
-                check_format(place.path, record.format)
-            elif record.op == "seal" and record.next is not None and record.next > place.epoch:
+            if record.op == "seal" and record.next is not None and record.next > place.epoch:
                 self.place = Place(record.next, 0)
                 return
             else:

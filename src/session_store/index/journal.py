@@ -1,41 +1,33 @@
 """The index on any file system: a snapshot, and a journal that many processes append to."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from session_store.errors import (
     ClosedError,
     ConfigError,
-    ConflictError,
     FileSystemError,
     InvalidIdError,
     NotFoundError,
     SessionNotFoundError,
-    UnavailableError,
 )
 from session_store.files.filesystem import FileSystem
 from session_store.model.records import Finding, LogMark, SessionMetadata
 from session_store.runtime import Runtime, on_fork
 
-from .core import Commit, Core, Recount, StaleError
+from .access import Access, Decision
+from .core import Commit, Core, Recount
 from .fields import merge, to_metadata, to_stored
 from .lazy import LazyNotes, to_records
-from .loading import load
 from .manager import SessionIndexManager, SessionPage
 from .paging import from_cursor, look, make_query, to_cursor
-from .rebuild import recover
 from .records import SNAPSHOT, JournalRecord
-from .rotation import must_rotate, outgrown, rotate, save
 from .snapshot import unsafe
 from .state import IndexState
 
 T = TypeVar("T")
-
-Decision = tuple[T, list[JournalRecord]]
-
-RELOAD_SECONDS: Final = 0.001
 
 
 class JournalIndex(SessionIndexManager):
@@ -61,9 +53,9 @@ class JournalIndex(SessionIndexManager):
         self._core = Core(
             files, runtime, commit=commit, recount=recount, io_timeout_ms=io_timeout_ms
         )
+        self._access = Access(self._core)
         self._lazy = LazyNotes(save_delay_ms)
         self._mutex = runtime.mutex()
-        self._closed = False
         on_fork(self)
 
     def after_fork(self) -> None:
@@ -82,23 +74,23 @@ class JournalIndex(SessionIndexManager):
 
     async def close(self) -> None:
         """See `SessionIndexManager.close`."""
-        if self._closed:
+        if self._access.closed:
             return
         try:
             # Who only read writes nothing, and may not be able to.
             if self._core.wrote or self._lazy:
                 await self.flush(snapshot=True)
         finally:
-            self._closed = True
+            self._access.closed = True
 
     async def flush(self, *, snapshot: bool = False) -> None:
         """See `SessionIndexManager.flush`."""
         core = self._core
         async with self._mutex:
-            await self._catch_up()
+            await self._access.catch_up()
             await self._write_notes()
             if snapshot:
-                await self._repeat(self._save)
+                await self._access.save()
             path = core.place.path if core.wrote else None
         await core.settle()
         if path is not None:
@@ -129,7 +121,7 @@ class JournalIndex(SessionIndexManager):
     async def rebuild(self) -> None:
         """See `SessionIndexManager.rebuild`."""
         async with self._mutex:
-            await self._repeat(self._recover)
+            await self._access.recover()
         await self._core.settle()
 
     async def resolve_key(self, key: str) -> str | None:
@@ -275,7 +267,7 @@ class JournalIndex(SessionIndexManager):
     async def _ask(self, question: Callable[[IndexState], T]) -> T:
         """Answer from all that others were answered, once that is durable (I2)."""
         async with self._mutex:
-            await self._catch_up()
+            await self._access.catch_up()
             await self._write_notes_if_due()
             answer = question(self._core.state)
         await self._core.settle()
@@ -284,98 +276,14 @@ class JournalIndex(SessionIndexManager):
     async def _change(self, decide: Callable[[IndexState], Decision[T]]) -> T:
         """Return what `decide` answers when its records stand right behind what it has seen."""
         async with self._mutex:
-            answer = await self._write(decide)
+            answer = await self._access.write(decide)
             await self._write_notes_if_due()
         # Outside of the mutex, so that many who wait share one sync.
         await self._core.settle()
         return answer
 
-    async def _write(self, decide: Callable[[IndexState], Decision[T]]) -> T:
-        async def attempt() -> tuple[T] | None:
-            await self._catch_up()
-            answer, records = decide(self._core.state)
-            if records:
-                if await self._moved_on():
-                    return None
-                await self._core.append(*records)
-            return (answer,)
-
-        return await self._repeat(attempt)
-
-    async def _moved_on(self) -> bool:
-        """Rotate where that is due; return whether anything changed: then decide anew."""
-        core = self._core
-        if core.base is not None and core.base.damaged and core.unwritten is not None:
-            core.base = None
-            await self._catch_up()
-            if core.base is not None and core.base.damaged:
-                raise core.unwritten
-            return True
-        if core.base is None:
-            raise StaleError
-        if must_rotate(core.base, core.broken):
-            await rotate(core)
-            return True
-        if not outgrown(core.base, core.place):
-            return False
-        place = core.place
-        try:
-            await rotate(core)
-        except ConflictError:
-            raise
-        except FileSystemError:
-            # The journal is the truth; a snapshot that cannot be written only lags.
-            return core.place is not place
-        return True
-
-    async def _repeat(self, attempt: Callable[[], Awaitable[tuple[T] | None]]) -> T:
-        """Return what `attempt` gives, once others leave it the time to succeed (A1)."""
-        deadline = self._runtime.monotonic() + self._core.io_timeout
-        while True:
-            try:
-                result = await attempt()
-                if result is not None:
-                    return result[0]
-            except ConflictError:
-                pass
-            except StaleError:
-                self._core.base = None
-            if self._runtime.monotonic() > deadline:
-                raise UnavailableError(self._core.place.path, "others write without a pause")
-            await self._runtime.sleep(0)
-
-    async def _catch_up(self) -> None:
-        if self._closed:
-            raise ClosedError
-        core = self._core
-        deadline = self._runtime.monotonic() + core.io_timeout
-        while True:
-            try:
-                if core.base is None:
-                    await load(core)
-                if core.base is not None:
-                    await core.catch_up()
-                    return
-            except StaleError:
-                core.base = None
-            if self._runtime.monotonic() > deadline:
-                raise UnavailableError(SNAPSHOT, "it is replaced without a pause")
-            await self._runtime.sleep(RELOAD_SECONDS)
-
-    async def _recover(self) -> tuple[None] | None:
-        await self._catch_up()
-        if await self._moved_on():
-            return None
-        await recover(self._core)
-        return (None,)
-
-    async def _save(self) -> tuple[None]:
-        await self._catch_up()
-        await save(self._core)
-        return (None,)
-
     async def _note(self, session_id: str, changes: dict[str, Any], *, recount: bool) -> None:
-        if self._closed:
+        if self._access.closed:
             raise ClosedError
         self._lazy.put(session_id, changes, recount=recount)
         if self._lazy.due(self._runtime.monotonic()):
@@ -396,7 +304,7 @@ class JournalIndex(SessionIndexManager):
             return
         records = to_records(notes, self._runtime.now_ms())
         try:
-            await self._write(
+            await self._access.write(
                 lambda state: (None, [r for r in records if r.session_id in state.sessions])
             )
         except BaseException:

@@ -79,6 +79,17 @@ async def rebuild(
     If nothing can be written the index is in memory, to be read. Raises `StaleError` if others
     were faster.
     """
+    try:
+        await _rebuild(core, root, damaged, version, reason)
+    except BaseException:
+        # What is half made must not answer.
+        core.base = None
+        raise
+
+
+async def _rebuild(
+    core: Core, root: Root, damaged: bytes | None, version: str | None, reason: str
+) -> None:
     core.findings = []
     previous, _ = await core.read_whole(PREVIOUS)
     await _walk(core, root, previous, Base(version, len(damaged or b""), 0, 0, damaged=True))

@@ -13,7 +13,7 @@ import msgspec
 
 from session_store.errors import CorruptionError, InvalidIdError
 from session_store.files.paths import check_component
-from session_store.jsonl.lines import close_line, damage
+from session_store.jsonl.lines import CRC_MARK, CRC_TAIL_BYTES, close_line, damage
 from session_store.model.records import Finding
 
 from .fields import Stored, dump
@@ -82,8 +82,18 @@ def decode_snapshot(data: bytes) -> Snapshot:
         IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}),
         mark.epoch,
         mark.size,
-        not line.endswith(b'"}') or b',"crc":"' not in line[-18:] or "journal" not in parts,
+        not (_is_closed(line) and "journal" in parts),
         findings,
+    )
+
+
+def _is_closed(line: bytes) -> bool:
+    """Return whether a checksum stands where ours does; `damage` has verified it."""
+    digits = line[-10:-2]
+    return (
+        line[-CRC_TAIL_BYTES:-10] == CRC_MARK
+        and line.endswith(b'"}')
+        and set(digits) <= set(b"0123456789abcdef")
     )
 
 

@@ -32,7 +32,8 @@ class SessionStore(Engine):
     @classmethod
     def open(cls, url: str | os.PathLike[str], **config: Any) -> "SessionStore":
         """Return the store at a folder or URL; fields of `StoreConfig` are keywords."""
-        return cls(open_files(url), make_config(**config))
+        settings = make_config(**config)
+        return cls(open_files(url, io_timeout_ms=settings.io_timeout_ms), settings)
 
     async def __aenter__(self) -> "SessionStore":
         await self.init()

@@ -1,0 +1,127 @@
+"""How a change gets into the journal while others write to it too: read on, decide, append."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from session_store.errors import ClosedError, ConflictError, FileSystemError, UnavailableError
+
+from .core import Core, StaleError
+from .loading import load
+from .rebuild import recover
+from .records import SNAPSHOT, JournalRecord
+from .rotation import must_rotate, outgrown, rotate, save
+from .state import IndexState
+
+T = TypeVar("T")
+
+Decision = tuple[T, list[JournalRecord]]
+
+RELOAD_SECONDS: Final = 0.001
+
+
+class Access:
+    """Reads and changes through `core`, again and again until nobody comes in between.
+
+    Every wait ends in `UnavailableError` after the time that `core` gives. Used under a mutex.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.closed = False
+
+    async def catch_up(self) -> None:
+        """Take in what others wrote; open the index if it is not open."""
+        if self.closed:
+            raise ClosedError
+        core = self._core
+        deadline = self._core.runtime.monotonic() + core.io_timeout
+        while True:
+            try:
+                if core.base is None:
+                    await load(core)
+                if core.base is not None:
+                    await core.catch_up()
+                    return
+            except StaleError:
+                core.base = None
+            if self._core.runtime.monotonic() > deadline:
+                raise UnavailableError(SNAPSHOT, "it is replaced without a pause")
+            await self._core.runtime.sleep(RELOAD_SECONDS)
+
+    async def write(self, decide: Callable[[IndexState], Decision[T]]) -> T:
+        """Return what `decide` answers when its records stand right behind what it has seen."""
+
+        async def attempt() -> tuple[T] | None:
+            await self.catch_up()
+            answer, records = decide(self._core.state)
+            if records:
+                if await self._moved_on():
+                    return None
+                await self._core.append(*records)
+            return (answer,)
+
+        return await self._repeat(attempt)
+
+    async def save(self) -> None:
+        """Write a snapshot of everything there is now, if it is small."""
+
+        async def attempt() -> tuple[None]:
+            await self.catch_up()
+            await save(self._core)
+            return (None,)
+
+        await self._repeat(attempt)
+
+    async def recover(self) -> None:
+        """Take in the folders the index has lost."""
+
+        async def attempt() -> tuple[None] | None:
+            await self.catch_up()
+            if await self._moved_on():
+                return None
+            await recover(self._core)
+            return (None,)
+
+        await self._repeat(attempt)
+
+    async def _moved_on(self) -> bool:
+        """Rotate where that is due; return whether anything changed: then decide anew."""
+        core = self._core
+        if core.base is not None and core.base.damaged and core.unwritten is not None:
+            core.base = None
+            await self.catch_up()
+            if core.base is not None and core.base.damaged:
+                raise core.unwritten
+            return True
+        if core.base is None:
+            raise StaleError
+        if must_rotate(core.base, core.broken):
+            await rotate(core)
+            return True
+        if not outgrown(core.base, core.place):
+            return False
+        place = core.place
+        try:
+            await rotate(core)
+        except ConflictError:
+            raise
+        except FileSystemError:
+            # The journal is the truth; a snapshot that cannot be written only lags.
+            return core.place is not place
+        return True
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[tuple[T] | None]]) -> T:
+        """Return what `attempt` gives, once others leave it the time to succeed (A1)."""
+        deadline = self._core.runtime.monotonic() + self._core.io_timeout
+        while True:
+            try:
+                result = await attempt()
+                if result is not None:
+                    return result[0]
+            except ConflictError:
+                pass
+            except StaleError:
+                self._core.base = None
+            if self._core.runtime.monotonic() > deadline:
+                raise UnavailableError(self._core.place.path, "others write without a pause")
+            await self._core.runtime.sleep(0)
