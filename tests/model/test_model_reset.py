@@ -1,5 +1,6 @@
 """When a dialogue starts afresh by itself, and what it takes along."""
 
+import time
 from typing import Any
 
 import pytest
@@ -271,3 +272,13 @@ def test_what_is_kept_is_in_order_and_never_half_a_call(
         open_calls.update(call.id for call in message.tool_calls or [])
         if message.tool_result is not None:
             assert message.tool_result.tool_call_id in open_calls
+
+
+def test_without_a_clock_handed_in_the_marker_tells_the_time_and_has_an_id_of_its_own() -> None:
+    maker = AutoResetManager(AutoResetConfig(max_messages=1, insert_reset_marker=True))
+
+    [first] = maker.check_and_reset([say("a")]).messages
+    [second] = maker.check_and_reset([say("a")]).messages
+
+    assert first.id != second.id
+    assert abs(first.timestamp - time.time() * 1000) < 60_000

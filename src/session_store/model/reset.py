@@ -4,10 +4,12 @@ Decisions only. `AutoResetManager` is the original's and works on lists; `plan_r
 for a store, which deletes nothing: it appends a marker, and `context.py` shows what follows.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import uuid_utils
 from msgspec.structs import asdict, replace
 
 from .config import AutoResetConfig, build
@@ -29,11 +31,26 @@ class ResetPlan(msgspec.Struct, frozen=True):
     kept_ids: list[str]
 
 
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _uuid() -> str:
+    return str(uuid_utils.uuid7())
+
+
 class AutoResetManager:
-    """Cuts a list of messages down when it has grown too long or too old."""
+    """Cuts a list of messages down when it has grown too long or too old.
+
+    The clock and the ids are handed in where chance is not wanted.
+    """
 
     def __init__(
-        self, config: AutoResetConfig, *, now_ms: Callable[[], int], new_id: Callable[[], str]
+        self,
+        config: AutoResetConfig,
+        *,
+        now_ms: Callable[[], int] = _wall_clock_ms,
+        new_id: Callable[[], str] = _uuid,
     ) -> None:
         self._config = config
         self._now_ms = now_ms
