@@ -1,5 +1,6 @@
 import json
 import unicodedata
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -172,7 +173,7 @@ def test_a_call_of_tools_is_told_by_their_names() -> None:
 
 
 def test_blocks_that_are_no_text_are_named() -> None:
-    content = [
+    content: list[dict[str, Any]] = [
         {"type": "text", "text": "Look:\nhere"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA"}},
         {"type": "thinking", "thinking": "Hm."},

@@ -40,7 +40,7 @@ def test_the_way_to_the_head_is_the_trunk_and_the_others_are_side_branches() -> 
         "├─● user  PostgreSQL.               big1",
         "│ ● user  Why?             [large]  big2",
         "● user  SQLite.                    small",
-        "● user  Fine.        [mini]  HEAD   last",
+        "● user  Fine.         [mini]  HEAD  last",
     ]
 
 

@@ -12,6 +12,8 @@ from house_kit import ROOT, own_files, shown, text_of
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import session_store
+
 # Written so that these lines do not match themselves.
 MACHINE_PATHS = re.compile(r"(?<![\w.-])/(?:work|root|home|opt)/")
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|--(?:extra-)?index-url")
@@ -146,6 +148,13 @@ def test_the_extra_of_everything_holds_every_extra() -> None:
     held = {name for text in extras["all"] for name in Requirement(text).extras}
 
     assert held == set(extras) - {"all"}
+
+
+def test_the_version_is_said_once_and_told_in_the_changelog() -> None:
+    version = pyproject()["project"]["version"]
+
+    assert session_store.__version__ == version
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_the_command_of_continuous_integration_can_be_run() -> None:

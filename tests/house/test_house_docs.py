@@ -74,8 +74,7 @@ def help_of(*commands: str) -> str:
         text=True,
         timeout=SECONDS,
         check=False,
-        env=os.environ
-        | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
     )
     assert done.returncode == 0, f"session-store {' '.join(commands)} --help: {done.stderr}"
     return done.stdout
@@ -133,16 +132,16 @@ def _judge_ours(words: list[str]) -> list[str]:
         if re.fullmatch(r"--?[a-zA-Z][\w-]*", option)
         and not any(re.search(rf"(?<![\w-]){option}(?![\w-])", text) for text in texts)
     ]
-    is_bare = place == len(words) and not any(word.startswith("-") for word in before)
-    return wrong + (["session-store: no such command: " + " ".join(words)] if is_bare else [])
+    if place == len(words) and not {"-h", "--help", "--version"} & set(before):
+        wrong.append(f"{' '.join(words)}: no such command")
+    return wrong
 
 
 @cache
 def _subcommands() -> set[str]:
     text = help_of()
-    listed = re.findall(
-        r"^[│|]?\s+([a-z][a-z-]*)(?:\s|$)", text.partition("Commands")[2], flags=re.M
-    )
+    _, _, after = text.partition("Commands:\n")
+    listed = re.findall(r"^  ([a-z][a-z-]*)", after.partition("\n\n")[0], flags=re.M)
     assert listed, f"session-store --help lists no commands:\n{text}"
     return set(listed)
 
@@ -279,6 +278,7 @@ def test_the_commands_of_a_shell_block_are_read(text: str, commands: list[list[s
         "python examples/missing.py",
         "pip install 'session-store[teleport]'",
         "session-store teleport x",
+        "session-store --store ./x teleport",
         "session-store ls --teleport",
         "session-store",
     ],

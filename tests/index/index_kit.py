@@ -12,7 +12,9 @@ from session_store.runtime import BlockingRuntime, run
 SNAPSHOT = "sessions.json"
 
 
-def meta(session_id: str, created: float = 1, updated: float | None = None, **more: Any) -> Any:
+def meta(
+    session_id: str, created: float = 1, updated: float | None = None, **more: Any
+) -> SessionMetadata:
     updated = created if updated is None else updated
     return SessionMetadata(session_id=session_id, created_at=created, updated_at=updated, **more)
 
@@ -73,7 +75,7 @@ def by_the_original(files: FileSystem, change: Any) -> None:
     run(files.write(SNAPSHOT, json.dumps(index, indent=2, ensure_ascii=False).encode()))
 
 
-def state_of(index: JournalIndex) -> tuple[dict[str, str], set[str]]:
+def state_of(index: JournalIndex) -> tuple[dict[str, str | None], set[str]]:
     ids = run(index.all_ids())
     return {key: run(index.resolve_key(key)) for key in run(index.all_keys())}, set(ids)
 

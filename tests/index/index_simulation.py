@@ -10,19 +10,17 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
-from session_store.errors import (
-    ConflictError,
-    InvalidIdError,
-    SessionNotFoundError,
-    UnavailableError,
-)
-from session_store.files import ABSENT, InMemoryFileSystem, Traits
+from session_store.errors import ConflictError, UnavailableError
+from session_store.files import InMemoryFileSystem, Traits
 from session_store.files.filesystem import ANY, FileStats, IfVersion, Page
 from session_store.index import JournalIndex
 from session_store.model.records import SessionMetadata
 from session_store.runtime import run
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Died(BaseException):
@@ -61,7 +59,7 @@ class SimRuntime:
     def mutex(self) -> Any:
         return _Mutex()
 
-    async def offload(self, call: Callable[..., Any], *args: Any) -> Any:
+    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         await _Switch()
         return call(*args)
 
@@ -201,7 +199,6 @@ class World:
     deleting: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     own_keys: dict[str, set[str | None]] = field(default_factory=dict)
-    rotations: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -313,24 +310,37 @@ ACTIONS = (
 def simulate(seed: int, *, processes: int = 3, lives: int = 4, operations: int = 8) -> World:
     """Let processes live and die on one disk; return the world after the last of them."""
     world = World(seed)
-    dice = world.random
     waiting = [f"p{number}" for number in range(processes)] * lives
     running: dict[str, Coroutine[Any, Any, None]] = {}
-    while waiting or running:
-        for name in list(waiting):
-            if len(running) < processes and name not in running:
-                waiting.remove(name)
-                running[name] = live(world, name, operations)
-        name = dice.choice(list(running))
-        world.steps += 1
-        if dice.random() < 0.0015:
-            running.pop(name).close()
-            continue
-        if dice.random() < 0.0005:
-            for other in list(running):
-                running.pop(other).close()
-            world.disk.cut_power(dice)
-            continue
+    try:
+        while waiting or running:
+            for name in list(waiting):
+                if name not in running:
+                    waiting.remove(name)
+                    running[name] = live(world, name, operations)
+            _step(world, running)
+            assert world.steps < 200_000, "nothing comes to an end"
+    finally:
+        for coroutine in running.values():
+            coroutine.close()
+    world.faults = 0
+    judge(world)
+    return world
+
+
+def _step(world: World, running: dict[str, Coroutine[Any, Any, None]]) -> None:
+    """Let one of them run up to its next file call, or die; or take the power from all."""
+    dice = world.random
+    world.steps += 1
+    fate = dice.random()
+    name = dice.choice(list(running))
+    if fate < 0.0005:
+        while running:
+            running.popitem()[1].close()
+        world.disk.cut_power(dice)
+    elif fate < 0.002:
+        running.pop(name).close()
+    else:
         try:
             running[name].send(None)
         except (StopIteration, Died):
@@ -339,10 +349,6 @@ def simulate(seed: int, *, processes: int = 3, lives: int = 4, operations: int =
             # Unknown to the end: as good as dead.
             assert error.unknown
             del running[name]
-        assert world.steps < 200_000, "nothing comes to an end"
-    world.faults = 0
-    judge(world)
-    return world
 
 
 def judge(world: World) -> None:
@@ -382,4 +388,4 @@ def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
             return done.value
 
 
-__all__ = ["ABSENT", "InvalidIdError", "SessionNotFoundError", "World", "finished", "simulate"]
+__all__ = ["World", "simulate"]

@@ -17,7 +17,10 @@ def filled(count: int = 10) -> JournalIndex:
     index = opened(memory())
     for number in range(count):
         user = f"u{number % 3}"
-        more = {"user_id": user, "metadata": {"n": {"even": number % 2 == 0}, "one": 1}}
+        more: dict[str, Any] = {
+            "user_id": user,
+            "metadata": {"n": {"even": number % 2 == 0}, "one": 1},
+        }
         run(index.register(f"s{number}", f"k{number}", meta(f"s{number}", number, **more)))
     return index
 
@@ -136,7 +139,8 @@ names = st.sampled_from(["a", "b", "c", "d"])
 def test_an_order_is_always_what_sorting_would_give(
     changes: list[tuple[str, int | None]],
 ) -> None:
-    order, times = Order([]), {}
+    order = Order([])
+    times: dict[str, int] = {}
 
     for session_id, time in changes:
         if time is None:

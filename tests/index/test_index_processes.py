@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from index_kit import SNAPSHOT, closed, meta, opened, recount, state_of
@@ -13,6 +14,8 @@ from index_kit import SNAPSHOT, closed, meta, opened, recount, state_of
 from session_store.files import RealFileSystem
 from session_store.index import JournalIndex, rotation
 from session_store.runtime import AsyncRuntime, run
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 RESOLVE = """
 import sys
@@ -45,6 +48,7 @@ def test_eight_processes_that_resolve_the_same_keys_get_the_same_sessions(tmp_pa
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=ENVIRONMENT,
         )
         for _ in range(8)
     ]
@@ -176,31 +180,27 @@ run(index.close())
 """
 
 
-def _readable_to_all(root: Path) -> None:
-    for folder in (root, *root.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    for file in root.iterdir():
-        file.chmod(0o644)
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_who_may_only_read_can_read(tmp_path: Path) -> None:
-    root = tmp_path / "store"
-    run(opened(RealFileSystem(root)).register("s1", "k1", meta("s1")))
-    closed(RealFileSystem(root))
-    _readable_to_all(root)
-    before = {file.name: file.stat().st_mtime_ns for file in root.iterdir()}
+def test_who_may_only_read_can_read() -> None:
+    # Not in tmp_path: that is closed to others.
+    with TemporaryDirectory() as folder:
+        root = Path(folder, "store")
+        run(opened(RealFileSystem(root)).register("s1", "k1", meta("s1")))
+        closed(RealFileSystem(root))
+        for path in (Path(folder), root, *root.iterdir()):
+            path.chmod(0o755)
+        before = {file.name: file.stat().st_mtime_ns for file in root.iterdir()}
 
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(root), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        done = subprocess.run(
+            [sys.executable, "-c", READ, str(root), str(Path(__file__).parent)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=ENVIRONMENT,
+        )
 
-    assert done.stdout == "s1\n", done.stderr
-    assert {file.name: file.stat().st_mtime_ns for file in root.iterdir()} == before
+        assert done.stdout == "s1\n", done.stderr
+        assert {file.name: file.stat().st_mtime_ns for file in root.iterdir()} == before
 
 
 def test_a_hundred_thousand_sessions_open(tmp_path: Path) -> None:

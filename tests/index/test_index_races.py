@@ -4,14 +4,16 @@ Each rule of PROTOCOLS I1, I2, A2 and A5 is also taken out once, to see the same
 fail: a simulation that finds nothing proves nothing.
 """
 
+import json
 from typing import Any
 
 import pytest
-from index_kit import memory, meta, names, opened
+from index_kit import codes, memory, meta, names, opened
 from index_simulation import simulate
+from msgspec import Raw
 
 from session_store.errors import SessionStoreError, StorageFullError
-from session_store.files import InMemoryFileSystem
+from session_store.files import FileStats, InMemoryFileSystem
 from session_store.index import JournalIndex, core, records, rotation
 from session_store.index.core import Core
 from session_store.runtime import run
@@ -108,9 +110,12 @@ def test_without_the_rule_some_schedule_fails(
 ) -> None:
     without(monkeypatch)
 
-    with pytest.raises((AssertionError, SessionStoreError)):
+    def try_many() -> None:
         for seed in range(1500):
             simulate(seed)
+
+    with pytest.raises((AssertionError, SessionStoreError)):
+        try_many()
 
 
 def fill_until_rotated(index: JournalIndex, files: InMemoryFileSystem, prefix: str) -> None:
@@ -204,11 +209,13 @@ def test_a_journal_that_stands_in_the_way_is_stepped_over() -> None:
     files = memory()
     index = opened(files)
     stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
-    run(files.write("sessions.2.jsonl", records.encode(stranger) * 2))
+    ghost = records.JournalRecord(op="register", session_id="ghost", metadata=Raw(b"{}"))
+    run(files.write("sessions.2.jsonl", records.encode(stranger, ghost)))
 
     fill_until_rotated(index, files, "a")
 
     assert "sessions.3.jsonl" in names(files)
+    assert not run(index.has("ghost"))
     assert set(run(opened(files).all_ids())) == set(run(index.all_ids()))
 
 
@@ -256,19 +263,153 @@ def test_a_slow_rotation_never_replaces_what_is_newer(
     assert (not lost and not errors) == safe
 
 
+def test_a_rotation_overtaken_while_it_looks_leaves_the_previous_snapshot_as_new_as_it_is() -> None:
+    files = Overtaken()
+    slow, fast = opened(files), opened(files)
+    fill_until_rotated(fast, files, "a")
+
+    def overtake() -> None:
+        for turn in range(4):
+            fill_until_rotated(fast, files, f"f{turn}")
+
+    files.looked_at, files.overtake = "sessions.json.prev", overtake
+    fill_until_rotated(slow, files, "s")
+    known = set(run(fast.all_ids()))
+    run(files.write("sessions.json", b"broken"))
+
+    assert files.overtake is None
+    assert known <= set(run(opened(files).all_ids()))
+    assert codes(opened(files)) == set()
+
+
+def test_a_journal_removed_while_it_is_opened_is_not_taken_for_lost() -> None:
+    files = Overtaken()
+    fast = opened(files)
+    fill_until_rotated(fast, files, "a")
+
+    def overtake() -> None:
+        for turn in range(4):
+            fill_until_rotated(fast, files, f"f{turn}")
+
+    files.looked_at, files.overtake = fast._core.place.path, overtake
+    late = opened(files)
+
+    assert files.overtake is None
+    assert set(run(late.all_ids())) == set(run(fast.all_ids()))
+    assert codes(late) == set()
+
+
 class Overtaken(InMemoryFileSystem):
-    """Lets others go ahead right before one write, whose precondition may be left out."""
+    """Lets others go ahead right before one write or look, whose precondition may be left out."""
 
     path = ""
+    looked_at = ""
     overtake: Any = None
     safe = True
 
     async def write(self, path: str, data: bytes, **options: Any) -> Any:
-        if path == self.path and self.overtake is not None:
-            overtake, self.overtake = self.overtake, None
-            overtake()
+        if path == self.path and self._step_aside():
             options = options if self.safe else {}
         return await super().write(path, data, **options)
+
+    async def stat(self, path: str) -> FileStats:
+        if path == self.looked_at:
+            self._step_aside()
+        return await super().stat(path)
+
+    def _step_aside(self) -> bool:
+        overtake, self.overtake = self.overtake, None
+        if overtake is None:
+            return False
+        overtake()
+        return True
+
+
+def test_no_snapshot_is_ahead_of_what_is_durable_of_its_journal() -> None:
+    files = Measuring()
+    index = opened(files, save_delay_ms=0)
+    run(index.register("s", None, meta("s")))
+
+    for number in range(100):
+        run(index.note_append("s", number, None))
+        if not number % 7:
+            run(index.flush(snapshot=True))
+
+    assert files.snapshots > 14
+    assert files.ahead == []
+
+
+def test_a_rotation_makes_durable_what_others_noted_meanwhile() -> None:
+    files = Measuring()
+    index, other = opened(files), opened(files, save_delay_ms=0)
+    run(index.register("s", None, meta("s")))
+
+    def overtake() -> None:
+        run(other.note_append("s", 5, None))
+
+    files.looked_at, files.overtake = "sessions.2.jsonl", overtake
+    fill_until_rotated(index, files, "a")
+
+    assert files.overtake is None
+    assert files.ahead == []
+
+
+def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
+    files = memory()
+    committed: list[str] = []
+
+    async def commit(path: str) -> None:
+        committed.append(path)
+
+    writer, reader = opened(files), opened(files, commit=commit)
+    fill_until_rotated(writer, files, "a")
+    run(writer.register("last", None, meta("last")))
+
+    assert run(reader.has("last"))
+
+    assert committed == ["sessions.1.jsonl", "sessions.2.jsonl"]
+
+
+def test_a_session_made_again_is_not_deleted_by_a_rotation() -> None:
+    files = memory()
+    index = opened(files)
+    run(index.register("again", None, meta("again")))
+    run(index.delete("again"))
+    run(index.flush(snapshot=True))
+    # This one has never heard of the delete: the snapshot does not tell of it.
+    run(opened(files).register("again", None, meta("again")))
+    run(files.write("again/messages.jsonl", b"{}\n"))
+
+    for turn in range(4):
+        fill_until_rotated(index, files, f"t{turn}")
+
+    assert run(index.has("again"))
+    assert not run(index.is_deleted("again"))
+    assert run(files.exists("again/messages.jsonl"))
+
+
+def test_a_sealed_journal_whose_successor_is_empty_loses_nothing() -> None:
+    files = memory()
+    index = opened(files)
+    run(index.register("s", None, meta("s")))
+    run(files.write("sessions.2.jsonl", b""))
+    run(files.append("sessions.1.jsonl", records.encode(records.JournalRecord(op="seal", next=2))))
+
+    run(index.register("new", None, meta("new")))
+
+    assert run(files.read("sessions.2.jsonl")) == b""
+    assert set(run(opened(files).all_ids())) == {"s", "new"}
+
+
+def test_lines_longer_than_what_is_read_at_once_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = memory()
+    index = opened(files)
+    for number in range(5):
+        metadata = meta(f"s{number}", metadata={"long": "x" * 100 * number})
+        run(index.register(f"s{number}", None, metadata))
+    monkeypatch.setattr(core, "CHUNK_BYTES", 16)
+
+    assert len(run(opened(files).all_ids())) == 5
 
 
 class _DiedError(BaseException):
@@ -302,13 +443,30 @@ class Dying(InMemoryFileSystem):
         await super().delete(path, **options)
 
 
-class Measuring(InMemoryFileSystem):
-    written = appended = 0
+class Measuring(Overtaken):
+    """Counts bytes, and remembers snapshots that say more than was synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = self.appended = self.snapshots = 0
+        self.ahead: list[str] = []
+        self.synced: dict[str, int] = {}
 
     async def write(self, path: str, data: bytes, **options: Any) -> Any:
         self.written += len(data)
-        return await super().write(path, data, **options)
+        stats = await super().write(path, data, **options)
+        self.synced[path] = stats.size
+        if path == "sessions.json":
+            self.snapshots += 1
+            mark = json.loads(data)["journal"]
+            if self.synced[f"sessions.{mark['epoch']}.jsonl"] < mark["size"]:
+                self.ahead.append(data.decode())
+        return stats
 
     async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
         self.appended += len(data)
         return await super().append(path, data, if_size=if_size)
+
+    async def sync(self, path: str) -> None:
+        await super().sync(path)
+        self.synced[path] = (await self.stat(path)).size

@@ -1,7 +1,8 @@
 """Snapshots: turns of the original, damage of every kind, and what is made of the rest."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple
 
 import pytest
 from index_kit import (
@@ -22,11 +23,15 @@ from index_kit import (
 
 from session_store.errors import StorageFullError
 from session_store.files import InMemoryFileSystem
+from session_store.index import JournalIndex
 from session_store.index.snapshot import DamagedError, decode_snapshot
 from session_store.model.records import LogMark, SessionMetadata
-from session_store.runtime import run
+from session_store.runtime import BlockingRuntime, run
 
-BOTH = ({"k0": "s0", "k1": "s1"}, {"s0", "s1"})
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+BOTH: tuple[dict[str, str | None], set[str]] = ({"k0": "s0", "k1": "s1"}, {"s0", "s1"})
 
 
 def foreign_store(files: InMemoryFileSystem) -> None:
@@ -135,7 +140,7 @@ def test_unknown_parts_of_the_snapshot_survive() -> None:
 
 def test_the_original_and_ours_take_many_turns() -> None:
     files = memory()
-    keys = {}
+    keys: dict[str, str] = {}
 
     for turn in range(12):
         closing = opened(files)
@@ -431,3 +436,93 @@ class Full(InMemoryFileSystem):
         if self.full:
             raise StorageFullError(path, "full")
         return await super().append(path, data, if_size=if_size)
+
+
+def test_a_rebuild_that_was_interrupted_is_begun_anew() -> None:
+    files = memory()
+    run(filled(files).close())
+    run(files.write("lost/messages.jsonl", b"{}\n"))
+    run(files.write(SNAPSHOT, b"broken"))
+    failing = [False, True]
+
+    async def tell(session_id: str) -> SessionMetadata | None:
+        if failing.pop():
+            raise KeyboardInterrupt
+        return meta(session_id)
+
+    index = JournalIndex(files, BlockingRuntime(), commit=files.sync, recount=tell)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(index.load())
+
+    assert state_of(index) == (BOTH[0], {"s0", "s1", "lost"})
+
+
+def test_a_large_snapshot_is_coded_where_it_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("session_store.index.rotation.INLINE_BYTES", 100)
+    monkeypatch.setattr("session_store.index.loading.INLINE_BYTES", 100)
+    offloaded: list[str] = []
+
+    class Offloading(BlockingRuntime):
+        async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+            offloaded.append(call.__name__)
+            return call(*args)
+
+    files = memory()
+    run(filled(files).close())
+    index = JournalIndex(files, Offloading(), commit=files.sync, recount=recount)
+    run(index.register("s9", None, meta("s9")))
+
+    run(index.close())
+
+    assert offloaded == ["decode_snapshot", "encode_snapshot"]
+
+
+def test_a_snapshot_on_close_does_not_rotate() -> None:
+    files = memory()
+    run(filled(files).close())
+    index = opened(files)
+    run(index.register("s9", None, meta("s9")))
+
+    run(index.close())
+
+    assert [name for name in names(files) if name.endswith(".jsonl")] == ["sessions.1.jsonl"]
+    assert set(snapshot(files)["sessions"]) == {"s0", "s1", "s9"}
+
+
+def test_the_previous_snapshot_may_be_damaged_too() -> None:
+    files = memory()
+    run(filled(files).close())
+    by_the_original(files, lambda index: index["keys"].update(more="s0"))
+    run(opened(files).register("s9", "k9", meta("s9")))
+    run(files.write(SNAPSHOT, b"broken"))
+    run(files.write("sessions.json.prev", b"broken"))
+
+    index = opened(files)
+
+    assert state_of(index) == ({**BOTH[0], "k9": "s9"}, {"s0", "s1", "s9"})
+    assert codes(index) == {"snapshot_rebuilt", "previous_damaged"}
+
+
+def test_a_late_opener_cannot_undo_a_rebuild() -> None:
+    files = memory()
+    run(filled(files).close())
+    run(files.write("lost/messages.jsonl", b"{}\n"))
+    run(files.write(SNAPSHOT, b"broken"))
+    waited: list[str] = []
+
+    async def tell_late(session_id: str) -> SessionMetadata | None:
+        if not waited:
+            waited.append(session_id)
+            fast = opened(files)
+            await fast.register("s9", "k9", meta("s9"))
+            await fast.delete("s0")
+            await fast.flush(snapshot=True)
+        return meta(session_id)
+
+    late = opened(files, recount=tell_late)
+
+    expected = ({"k1": "s1", "k9": "s9"}, {"s1", "lost", "s9"})
+    assert waited
+    assert state_of(late) == expected
+    assert state_of(opened(files)) == expected

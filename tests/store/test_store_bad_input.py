@@ -154,7 +154,9 @@ def test_a_bad_setting_is_refused_by_name(config: dict[str, Any]) -> None:
     assert raised.value.field == next(iter(config))
 
 
-@pytest.mark.parametrize("url", ["", 5, None, "postgresql://u:secret@h/db", "file:", "file://host/x"])
+@pytest.mark.parametrize(
+    "url", ["", 5, None, "postgresql://u:secret@h/db", "file:", "file://host/x"]
+)
 def test_a_url_without_an_engine_is_refused_and_not_repeated(url: Any) -> None:
     with pytest.raises(ConfigError) as raised:
         SessionStore.open(url)

@@ -1,6 +1,7 @@
 """Lost answers, failed syncs, small caches: what the store makes of a file system's troubles."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from session_store import (
     StoreConfig,
     UnavailableError,
 )
+from session_store.files import FileStats
 from session_store.runtime import run
 from session_store.sync import Session
 from session_store.sync import SessionStore as BlockingStore
@@ -233,3 +235,66 @@ class Slow(InMemoryFileSystem):
 
     async def sync(self, path: str) -> None:
         await asyncio.sleep(self.delay)
+
+
+@pytest.mark.parametrize("face", ["blocking", "async"])
+def test_a_renewal_that_fails_is_tried_again_and_one_that_is_late_tells_the_body(
+    face: str,
+) -> None:
+    files = Renewing()
+    config = StoreConfig(lock_timeout_ms=90)
+    if face == "blocking":
+        store = BlockingStore(files, config)
+        chat = store.session("k")
+        with chat.lock():
+            files.wait_for_renewals(3)
+
+        def lose_it() -> None:
+            with chat.lock():
+                BlockingStore(files).force_release(chat.id)
+                files.wait_for_renewals(1)
+
+        with pytest.raises(LeaseLostError):
+            lose_it()
+    else:
+        asyncio.run(_hold(files, config))
+
+
+async def _hold(files: "Renewing", config: StoreConfig) -> None:
+    store = SessionStore(files, config)
+    chat = await store.session("k")
+    async with chat.lock():
+        await asyncio.to_thread(files.wait_for_renewals, 3)
+
+    async def lose_it() -> None:
+        async with chat.lock():
+            await SessionStore(files).force_release(chat.id)
+            await asyncio.to_thread(files.wait_for_renewals, 1)
+
+    with pytest.raises(LeaseLostError):
+        await lose_it()
+
+
+class Renewing(InMemoryFileSystem):
+    """Files that count how often a lock is looked at, and refuse every other time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = threading.Semaphore(0)
+        self.refuse = False
+
+    def wait_for_renewals(self, count: int) -> None:
+        while self.looked.acquire(blocking=False):
+            pass
+        self.refuse = True
+        for _ in range(count):
+            assert self.looked.acquire(timeout=30)
+        self.refuse = False
+
+    async def stat(self, path: str) -> FileStats:
+        if path.endswith("lock.json"):
+            self.looked.release()
+            if self.refuse:
+                self.refuse = False
+                raise UnavailableError(path, "for once")
+        return await super().stat(path)

@@ -159,9 +159,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error, as_json)
     except Exception as error:
         # What typer raises for a bad command line has had several names.
-        if not hasattr(error, "format_message"):
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
             raise
-        said = f"{error.format_message()} See `{NAME} --help`."
+        said = f"{format_message()} See `{NAME} --help`."
         return _fail(CommandError("usage", said, USAGE), as_json)
     return int(code or 0)
 

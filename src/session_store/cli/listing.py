@@ -29,7 +29,11 @@ def ls(frame: Frame) -> None:
     name_cells = screen.width - _COUNT_CELLS - _AGE_CELLS - 4
     none = True
     with frame.reading() as store:
-        for metadata in each_session(store, sort="updated"):
+        for listed in each_session(store, sort="updated"):
+            # A live writer may not have noted its last messages yet.
+            metadata = store.get_metadata(listed.session_id)
+            if metadata is None:
+                continue  # deleted meanwhile
             keys = store.get_session_keys(metadata.session_id)
             if frame.json:
                 frame.record({**_plain(metadata), "keys": keys})

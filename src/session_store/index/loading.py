@@ -63,10 +63,9 @@ async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:
         await core.catch_up()
         return
     except StaleError:
-        # A rotation removes a journal only after it has replaced this snapshot.
-        if await core.version(SNAPSHOT) != base.version:
-            raise
-    core.broken = True
+        # Unless this snapshot was replaced, which the next look will tell: a rotation removes a
+        # journal only after that.
+        core.broken = True
     path = core.place.path
     try:
         size = (await core.files.stat(path)).size

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from session_store.errors import FileSystemError, NotFoundError
+from session_store.errors import FileSystemError, InvalidIdError, NotFoundError
 from session_store.files.filesystem import ABSENT, FileSystem
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.lines import checksum
@@ -76,11 +76,15 @@ class Checker:
     async def check(self) -> CheckReport:
         """Return the report on the whole store."""
         tally = _Tally()
-        tally.findings += await self._index.findings()
+        # An id that is no folder's name is reported below, with its session.
+        found = await self._index.findings()
+        tally.findings += [finding for finding in found if finding.code != "unsafe_id"]
         ids = await self._index.all_ids()
         for session_id in ids:
             try:
                 await self._session(session_id, tally)
+            except InvalidIdError as error:
+                tally.findings.append(_unsafe(session_id, error.reason))
             except FileSystemError as error:
                 tally.findings.append(_finding("error", "unreadable", session_id, str(error)))
         known = set(ids)
@@ -150,6 +154,9 @@ class Checker:
         if size:
             text = f"{size} bytes of messages that the index does not know: check --repair-index"
             tally.findings.append(_finding("error", "lost_session", path, text))
+        elif (await self._files.list(folder, limit=1)).names:
+            text = "a folder with no messages in it, which no session owns"
+            tally.findings.append(_finding("info", "foreign_folder", path, text))
         else:
             text = "an empty folder, as the original leaves one after a delete"
             tally.findings.append(_finding("info", "empty_folder", path, text))
@@ -229,6 +236,11 @@ class Checker:
         elif mark.size == log.settled and mark.messages != count:
             text = f"the index counts {mark.messages} messages, the log holds {count}"
             found.append(_finding("error", "wrong_count", "sessions.json", text))
+
+
+def _unsafe(session_id: str, reason: str) -> Finding:
+    text = f"the session {session_id!r} is left as it is, its folder is not touched: {reason}"
+    return replace(_finding("warning", "unsafe_id", "sessions.json", text), session_id=session_id)
 
 
 def _damage(path: str, damage: Damage) -> Finding:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from session_store.errors import (
     ClosedError,
     FileSystemError,
+    InvalidIdError,
     LeaseLostError,
     LockTimeoutError,
     NotLockOwnerError,
@@ -25,7 +26,7 @@ from session_store.index.manager import SessionPage
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig, check_budget
 from session_store.model.context import TokenCounter
-from session_store.model.ids import check_key
+from session_store.model.ids import check_foreign_session_id, check_key
 from session_store.model.messages import MessageLike
 from session_store.model.metadata import check_changes
 from session_store.model.records import (
@@ -247,7 +248,12 @@ class Engine:
         """Return what is known of a session, counted exactly, or None if there is none."""
         await self._ready()
         metadata = await self._index.metadata(session_id)
-        return None if metadata is None else await self._exact(metadata)
+        if metadata is None:
+            return None
+        try:
+            return await self._exact(metadata)
+        except InvalidIdError:
+            return metadata  # of a session whose log cannot be ours: as the original says
 
     async def get_metadata_by_key(self, key: str) -> SessionMetadata | None:
         """Return what is known of the session that `key` names, or None."""
@@ -467,11 +473,13 @@ class Engine:
     async def is_locked(self, session_id: str) -> bool:
         """Return whether somebody holds the lock of a session."""
         await self._ready()
+        check_foreign_session_id(session_id)
         return await self._locks.is_locked(session_id)
 
     async def get_lock(self, session_id: str) -> Lock | None:
         """Return who holds the lock of a session, or None."""
         await self._ready()
+        check_foreign_session_id(session_id)
         return await self._locks.get(session_id)
 
     async def force_release(self, session_id: str) -> None:

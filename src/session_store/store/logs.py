@@ -11,6 +11,7 @@ from typing import Any, Final
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import TAIL_BYTES, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner
+from session_store.model.ids import check_foreign_session_id
 from session_store.model.messages import encode_message
 from session_store.model.records import LogMark, Message
 from session_store.model.tree import Tree
@@ -252,10 +253,14 @@ class Logs:
         return LogUse(self, session_id)
 
     def take(self, session_id: str) -> SessionLog:
-        """Return the log, which stays cached until it is given back."""
+        """Return the log, which stays cached until it is given back.
+
+        Raises `InvalidIdError` for an id of the original's that is no folder's name.
+        """
         with self._guard:
             log = self._logs.pop(session_id, None)
             if log is None:
+                check_foreign_session_id(session_id)
                 log = SessionLog(self._files, session_id, self._runtime, self._on_fence)
             self._logs[session_id] = log  # the last in order is the last used
             log.users += 1

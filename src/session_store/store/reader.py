@@ -8,6 +8,7 @@ from session_store.files.filesystem import FileSystem
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.scanner import Scanner
 from session_store.model.context import TokenCounter, select_context
+from session_store.model.ids import check_foreign_session_id
 from session_store.model.records import Message
 from session_store.model.reset import kept_ids
 from session_store.runtime import Runtime
@@ -35,9 +36,14 @@ class Reader:
         self._logs = logs
 
     async def require(self, session_id: str) -> None:
-        """Raise `SessionNotFoundError` unless there is such a session."""
+        """Raise `SessionNotFoundError` unless there is such a session.
+
+        One that the original put into folders within folders is `InvalidIdError`: another
+        session may own them.
+        """
         if not await self._index.has(session_id):
             raise SessionNotFoundError(session_id)
+        check_foreign_session_id(session_id)
 
     async def messages(self, session_id: str, *, include_reset: bool) -> list[Message]:
         """Return the messages in the order of the log."""
