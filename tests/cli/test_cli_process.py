@@ -158,15 +158,16 @@ def test_an_export_is_escaped_on_a_terminal_and_raw_in_a_pipe(
     assert r"\u202e\u009b31m" in look("export", "chat").text
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_goes_away_is_no_news(
-    environment: dict[str, str], chat: SessionStore
+    environment: dict[str, str], chat: SessionStore, unbuffered: str
 ) -> None:
     chat.append(chat.resolve("chat"), {"role": "user", "content": "long " * 200_000})
 
     for command in ("history", "export"):
         with subprocess.Popen(
             [*COMMAND, command, "chat"],
-            env=environment,
+            env={**environment, "PYTHONUNBUFFERED": unbuffered},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as process:

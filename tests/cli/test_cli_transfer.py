@@ -2,6 +2,7 @@ import io
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from session_store.cli import importing
+from session_store.cli.app import run
 from session_store.cli.transcript import MAX_LINE_BYTES, Transcript
 from session_store.sync import SessionStore
 
@@ -119,6 +121,22 @@ def test_an_export_into_a_pipe_does_not_replace_it(
     assert len(os.read(reader, 1 << 16).splitlines()) == 3
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     os.close(reader)
+
+
+def test_an_export_is_whole_where_the_output_takes_only_parts(
+    cli: Cli, chat: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unbuffered(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:7])
+
+    output = io.TextIOWrapper(Unbuffered())
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        assert run(["export", "chat"]) == 0
+
+    lines = output.detach().getvalue().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["question", "postgres", "sqlite"]
 
 
 def test_an_import_keeps_ids_parents_and_times(

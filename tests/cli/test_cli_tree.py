@@ -28,17 +28,19 @@ def test_the_way_to_the_head_is_the_trunk_and_the_others_are_side_branches() -> 
     messages = [
         message("root", None, "Which?"),
         message("big1", "root", "PostgreSQL."),
-        message("big2", "big1", "Why?"),
+        message("big2", "big1", "Hm."),
+        message("big3", "big2", "Why?"),
         message("small", "root", "SQLite."),
         message("last", "small", "Fine."),
     ]
 
-    lines = drawn(messages, branch("large", "big2"), branch("mini", "last"), head="last")
+    lines = drawn(messages, branch("large", "big3"), branch("mini", "last"), head="last")
 
     assert lines == [
         "● user  Which?                      root",
         "├─● user  PostgreSQL.               big1",
-        "│ ● user  Why?             [large]  big2",
+        "│ ● user  Hm.                       big2",
+        "│ ● user  Why?             [large]  big3",
         "● user  SQLite.                    small",
         "● user  Fine.         [mini]  HEAD  last",
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from session_store.runtime import iterate, run
 
@@ -18,7 +18,7 @@ from .rawlog import RawLog
 
 PIPE: Final = Path("-")
 
-Write = Callable[[bytes], object]
+Write: TypeAlias = Callable[[bytes], None]
 
 
 def export(frame: Frame, session: SessionArgument, file: TargetArgument = None) -> None:
@@ -79,4 +79,9 @@ def _draft(place: Path) -> Iterator[Write]:
 
 
 def _into(file: IO[bytes]) -> Write:
-    return lambda line: file.write(line + b"\n")
+    def write(line: bytes) -> None:
+        rest = line + b"\n"
+        while rest:  # an unbuffered standard output (python -u) may take only a part
+            rest = rest[file.write(rest) :]
+
+    return write

@@ -70,7 +70,7 @@ _EXITS: Final[dict[int, tuple[type[SessionStoreError], ...]]] = {
 _ADVICE: Final = {
     "session_not_found": "it was deleted while it was in use",
     "message_not_found": "`session-store tree KEY --ids` shows the ids",
-    "unavailable": "try again",
+    "unavailable": "see that it can be reached and written, then try again",
     "storage_full": "free some space and try again",
     "corruption": "`session-store check` says more",
 }

@@ -7,7 +7,7 @@ from session_store.errors import ConflictError, NotFoundError, UnavailableError
 from session_store.files.filesystem import FileSystem
 
 from .lines import close_line
-from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner
+from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner, seal_of
 
 R = TypeVar("R", bound=LineRecord)
 S = TypeVar("S", bound=LineRecord)
@@ -148,7 +148,10 @@ class JSONLFile(Generic[R]):
     async def scan(
         self, scanner: Scanner[S], end: int | None = None
     ) -> AsyncGenerator[list[Entry[S]], None]:
-        """Feed `scanner` up to `end` (None: to the end of the file), yielding what it settles."""
+        """Feed `scanner` up to `end` (None: to the end of the file), yielding what it settles.
+
+        With `end` it raises `NotFoundError` if the file is gone.
+        """
         want = CHUNK_BYTES
         while end is None or scanner.position < end:
             start = scanner.position
@@ -156,11 +159,14 @@ class JSONLFile(Generic[R]):
             try:
                 data = await self._files.read(self.path, start, stop)
             except NotFoundError:
-                return
-            found = scanner.feed(data)
+                if end is None:
+                    return
+                raise
+            last = stop == end or len(data) < stop - start
+            found = scanner.feed(data, last=last)
             if found:
                 yield found
-            if stop == end or len(data) < stop - start:
+            if last:
                 return
             want = CHUNK_BYTES if scanner.position > start else want * 2
 
@@ -168,11 +174,12 @@ class JSONLFile(Generic[R]):
         """Return the records of about the last `want` bytes before `end`.
 
         `followed` says that another record begins at `end`. The block begins at a boundary
-        between two records, and reaches back as far as it takes to find one.
+        between two records, and reaches back as far as it takes to find one. Raises
+        `NotFoundError` if the file is gone.
         """
         while True:
             start = max(0, end - want)
-            data = await self._read(start, end)
+            data = await self._files.read(self.path, start, end) if end else b""
             cut = self._boundary(data) if start else 0
             if cut is not None:
                 scanner = Scanner(self._decode, start + cut)
@@ -181,12 +188,6 @@ class JSONLFile(Generic[R]):
                     scanner.finish()
                 return Block(start + cut, entries, scanner)
             want *= 4
-
-    async def _read(self, start: int, end: int) -> bytes:
-        try:
-            return await self._files.read(self.path, start, end)
-        except NotFoundError:
-            return b""
 
     def _boundary(self, data: bytes) -> int | None:
         """Return where in `data` the first line begins that surely begins a record.
@@ -205,7 +206,7 @@ class JSONLFile(Generic[R]):
         return None
 
     def _begins(self, line: bytes) -> bool:
-        if SEAL_MARK in line or line[:1] != b"{":
+        if line[:1] != b"{" or (SEAL_MARK in line and seal_of(line) is not None):
             return False
         scanner = Scanner(self._decode)
         scanner.feed(line + b"\n")

@@ -66,9 +66,16 @@ class Scanner(Generic[R]):
         """Return the boundary before which everything is decided."""
         return self._held_from if self._expected else self.position
 
-    def feed(self, data: bytes) -> list[Entry[R]]:
-        """Return the records that `data`, which begins at `position`, settles."""
+    def feed(self, data: bytes, *, last: bool = True) -> list[Entry[R]]:
+        """Return the records that `data`, which begins at `position`, settles.
+
+        Unless it is the `last` there is, its last line waits for what follows: a seal, perhaps.
+        """
         lines, end = split_lines(data, self.position)
+        while lines and not last:
+            end, line = lines.pop()
+            # With a seal waits the line that it seals.
+            last = SEAL_MARK not in line or seal_of(line) is None
         junk = self._sealed(lines) if SEAL_MARK in data else frozenset[int]()
         found: list[Entry[R]] = []
         for offset, line in lines:
@@ -77,7 +84,7 @@ class Scanner(Generic[R]):
                 continue
             record = self._read(offset, line)
             if record is None:
-                self._place_damaged(offset, found)
+                self._place_damaged(offset, line, found)
             elif record.batch is None and not self._expected:
                 found.append((offset, offset + len(line), record))
                 self._damaged_run = 0
@@ -85,8 +92,8 @@ class Scanner(Generic[R]):
                 self._place(offset, line, record, found)
                 self._damaged_run = 0
         self.position = end
-        if found:
-            self._last = found[-1][0]
+        if lines:
+            self._last = lines[-1][0]
         return found
 
     def finish(self) -> None:
@@ -139,8 +146,10 @@ class Scanner(Generic[R]):
             return
         self._release_if_whole(found)
 
-    def _place_damaged(self, offset: int, found: list[Entry[R]]) -> None:
-        if self._expected:
+    def _place_damaged(self, offset: int, line: bytes, found: list[Entry[R]]) -> None:
+        if self._expected == self._places + 1 and not line.endswith(b"}"):
+            self._tear()  # not damaged but cut off, by a writer whose sealer was cut off as well
+        elif self._expected:
             self._places += 1
             self._release_if_whole(found)
         else:
@@ -199,6 +208,8 @@ def seal_of(line: bytes) -> tuple[int, int] | None:
         record = parse_object(line)
     except ValueError:
         return None
+    if record.get("type") != "custom" or record.get("parentId") is not None:
+        return None  # a message, in which a field of that name means something else
     return seal_range(record.get("control"))
 
 

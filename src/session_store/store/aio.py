@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
-from session_store.errors import FileSystemError, LeaseLostError
+from session_store.errors import FileSystemError, LeaseLostError, SessionNotFoundError
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
 from session_store.model.config import StoreConfig, make_config
@@ -110,8 +110,8 @@ class _Hold(AbstractAsyncContextManager[None]):
         while True:
             await asyncio.sleep(locks.renew_every_s(self._session_id))
             try:
-                await locks.renew(self._session_id)
-            except LeaseLostError:
+                await self._store._renew(self._session_id)
+            except (LeaseLostError, SessionNotFoundError):
                 return  # the lease remembers it: the body will be told
             except FileSystemError:
                 pass  # the next renewal may get through; if none does the lease is lost

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from session_store.errors import FileSystemError, LeaseLostError
+from session_store.errors import FileSystemError, LeaseLostError, SessionNotFoundError
 from session_store.runtime import run
 
 from .engine import Engine
@@ -29,8 +29,8 @@ class Hold(AbstractContextManager[None]):
 
     def _renew(self) -> None:
         try:
-            run(self._engine._locks.renew(self._session_id))
-        except LeaseLostError:
+            run(self._engine._renew(self._session_id))
+        except (LeaseLostError, SessionNotFoundError):
             self._renewing.stop()  # the lease remembers it: the body will be told
         except FileSystemError:
             pass  # the next renewal may get through; if none does the lease is lost

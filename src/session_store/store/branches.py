@@ -1,7 +1,7 @@
 """Named ways through the tree: created in `branches.jsonl`, moved and deleted in the log."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from session_store.errors import (
     AppendUnknownError,
@@ -19,10 +19,17 @@ from session_store.runtime import Runtime
 from .logs import SessionLog
 from .reader import Reader
 from .records import BRANCHES, BranchRecord, control_record, read_branch, write_branch
-from .replay import Deleted, Nodes
+from .replay import Nodes, Tip
 from .writer import Commit, Decide, Decision, Writer
 
 PATH_LIMIT: Final = 1000
+
+
+class Created(NamedTuple):
+    """A record of `branches.jsonl`, and where it stands."""
+
+    offset: int
+    record: BranchRecord
 
 
 class Branches:
@@ -53,16 +60,15 @@ class Branches:
         check_branch_name(name)
         await self._reader.require(session_id)
         file = self.file(session_id)
-        async with self._writer.logs.using(session_id) as log:
-            await log.refresh()
+        async with self._reader.reading(session_id) as log:
             self._writer.locks.check(session_id)
-            leaf = leaf_id if leaf_id is not None else log.tail.head
+            leaf = leaf_id if leaf_id is not None else await log.head()
             if leaf is None:
                 raise MessageNotFoundError(session_id, "HEAD")
             # Also proves that the leaf is there.
             ids = [step.id for step in await self._reader.path(log, leaf, PATH_LIMIT + 1)]
             if await self._alive(log, name) is not None:
-                await self._writer.land(log, _deletion(self._runtime, name))
+                await self._writer.land(log, self._deletion(name))
             record = BranchRecord(
                 name=name,
                 leaf_message_id=leaf,
@@ -71,12 +77,12 @@ class Branches:
                 log_size=log.size,
             )
             await file.append(record)
-            await self._writer.still_there(session_id)
-        try:
-            await self._commit(log.path)
-            await self._commit(file.path)
-        except FileSystemError as error:
-            raise AppendUnknownError(session_id, name, str(error)) from error
+            try:
+                await self._writer.still_there(session_id)
+            except FileSystemError as error:
+                raise AppendUnknownError(session_id, name, str(error)) from error
+        await self._writer.commit(session_id, log.path, name)
+        await self._writer.commit(session_id, file.path, name)
         return Branch(
             name=name,
             leaf_message_id=leaf,
@@ -90,20 +96,18 @@ class Branches:
     async def all(self, session_id: str) -> list[Branch]:
         """Return the branches in the order they were created, each with its newest tip."""
         await self._reader.require(session_id)
-        async with self._writer.logs.using(session_id) as log:
-            await log.refresh()
+        async with self._reader.reading(session_id) as log:
             records = await self._records(session_id)
             if not records:
                 return []
             nodes = await log.load(messages=False)
-            found = (self._branch(nodes, record) for record in records.values())
+            found = (self._branch(nodes, created) for created in records.values())
             return [branch for branch in found if branch is not None]
 
     async def get(self, session_id: str, name: str) -> Branch | None:
         """Return the branch with its newest tip and the path to it, or None."""
         await self._reader.require(session_id)
-        async with self._writer.logs.using(session_id) as log:
-            await log.refresh()
+        async with self._reader.reading(session_id) as log:
             return await self._alive(log, name)
 
     async def switch(self, session_id: str, name: str) -> str:
@@ -135,9 +139,24 @@ class Branches:
         async def decide(log: SessionLog) -> Decision:
             if await self._alive(log, name) is None:
                 raise BranchNotFoundError(session_id, name)
-            return await _deletion(self._runtime, name)(log)
+            return await self._deletion(name)(log)
 
         await self._writer.write(session_id, decide)
+
+    def _deletion(self, name: str) -> Decide:
+        """Return the decision that takes away what was created under a name until now."""
+
+        async def decide(log: SessionLog) -> Decision:
+            record = control_record(
+                self._runtime.new_id(),
+                self._runtime.now_ms(),
+                "branch_deleted",
+                name=name,
+                created=await self.file(log.session_id).size(),
+            )
+            return Decision([record], [record])
+
+        return decide
 
     async def damage(self, session_id: str) -> list[Damage]:
         """Return what in `branches.jsonl` is no branch."""
@@ -155,32 +174,33 @@ class Branches:
                 path=f"{log.session_id}/{BRANCHES}",
                 detail=f"branch {record.name!r} leads to a message that is missing",
             )
-            for record in records.values()
+            for _, record in records.values()
             if nodes.used(record.leaf_message_id) is None
         ]
 
-    async def _records(self, session_id: str) -> dict[str, BranchRecord]:
+    async def _records(self, session_id: str) -> dict[str, Created]:
         """Return the newest record of each name, in the order the names were first created."""
-        records: dict[str, BranchRecord] = {}
-        async for record in self.file(session_id).read_stream():
-            records[record.name] = record
+        records: dict[str, Created] = {}
+        async for offset, _, record in self.file(session_id).read_from(0):
+            records[record.name] = Created(offset, record)
         return records
 
     async def _alive(self, log: SessionLog, name: str) -> Branch | None:
-        record = (await self._records(log.session_id)).get(name)
-        if record is None:
+        created = (await self._records(log.session_id)).get(name)
+        if created is None:
             return None
-        return self._branch(await log.load(messages=False), record)
+        return self._branch(await log.load(messages=False), created)
 
     @staticmethod
-    def _branch(nodes: Nodes, record: BranchRecord) -> Branch | None:
+    def _branch(nodes: Nodes, created: Created) -> Branch | None:
         """Return the branch as it is now, or None if it was deleted or is hidden."""
-        if _is_deleted(record, nodes.deleted.get(record.name)):
+        offset, record = created
+        if offset < nodes.deleted.get(record.name, 0):
             return None
         tip = nodes.tips.get(record.name)
         leaf = record.leaf_message_id
-        if tip is not None and tip[0] >= (record.log_size or 0):
-            leaf = tip[1]
+        if tip is not None and _is_since(tip, record):
+            leaf = tip.id
         if nodes.visible(leaf) is None:
             return None
         path = [nodes.ids[ordinal] for ordinal in nodes.path(leaf)]
@@ -189,18 +209,9 @@ class Branches:
         )
 
 
-def _is_deleted(record: BranchRecord, deleted: Deleted | None) -> bool:
-    if deleted is None:
-        return False
+def _is_since(tip: Tip, record: BranchRecord) -> bool:
+    """Return whether the tip was appended to the branch after it was created by `record`."""
     if record.log_size is not None:
-        return deleted.offset >= record.log_size
-    # The original does not say where the log stood; between its turns and ours the clock must.
-    return deleted.timestamp >= record.created_at
-
-
-def _deletion(runtime: Runtime, name: str) -> Decide:
-    async def decide(_log: SessionLog) -> Decision:
-        record = control_record(runtime.new_id(), runtime.now_ms(), "branch_deleted", name=name)
-        return Decision([record], [record])
-
-    return decide
+        return tip.offset >= record.log_size
+    # The original does not say where the log stood, but what came since began at the leaf.
+    return tip.base == record.leaf_message_id

@@ -86,7 +86,8 @@ class Checker:
             except InvalidIdError as error:
                 tally.findings.append(_unsafe(session_id, error.reason))
             except FileSystemError as error:
-                tally.findings.append(_finding("error", "unreadable", session_id, str(error)))
+                if await self._index.has(session_id):  # else it was deleted meanwhile
+                    tally.findings.append(_finding("error", "unreadable", session_id, str(error)))
         known = set(ids)
         async for folder in self._folders():
             if folder not in known:
@@ -105,7 +106,7 @@ class Checker:
         For a session that the index has lost; `metadata` holds its key, if the log has one.
         """
         # A log of its own: who asks holds the index, and whoever holds a log may wait for that.
-        log = SessionLog(self._files, session_id, self._runtime, lambda *_: None)
+        log = SessionLog(self._files, session_id, self._runtime, lambda *_: None, lambda _: None)
         await log.refresh()
         if not log.size:
             return None

@@ -4,9 +4,9 @@ It waits only for its file system and its runtime, and starts nothing. The two f
 `session_store.SessionStore` and `session_store.sync.SessionStore`, drive it.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from session_store.errors import (
     LockTimeoutError,
     NotLockOwnerError,
     SessionNotFoundError,
+    SessionStoreError,
 )
 from session_store.files.durability import Durability
 from session_store.files.filesystem import Bindable, FileSystem
@@ -46,6 +47,8 @@ from .messages import Appender
 from .reader import Reader
 from .records import control_record
 from .writer import Decision, LogFences, Writer
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -126,8 +129,8 @@ class Engine:
     async def _give_up(self, session_id: str) -> None:
         lease = self._locks.held(session_id)
         if lease is not None:
-            with suppress(LeaseLostError, NotLockOwnerError):
-                await self._locks.release(session_id, lease.owner)
+            with suppress(LeaseLostError, NotLockOwnerError, SessionNotFoundError):
+                await self._locking(session_id, self._locks.release(session_id, lease.owner))
 
     async def _commit(self, path: str) -> None:
         if self._sync_failure is not None:
@@ -252,6 +255,8 @@ class Engine:
             return None
         try:
             return await self._exact(metadata)
+        except SessionNotFoundError:
+            return None
         except InvalidIdError:
             return metadata  # of a session whose log cannot be ours: as the original says
 
@@ -263,8 +268,7 @@ class Engine:
     async def _exact(self, metadata: SessionMetadata) -> SessionMetadata:
         """Return the metadata as the log itself tells it (I7)."""
         known = metadata.log
-        async with self._logs.using(metadata.session_id) as log:
-            await log.refresh()
+        async with self._reader.reading(metadata.session_id) as log:
             mark = await log.mark(known)
             last = log.tail.last_timestamp
         updated = metadata.updated_at
@@ -456,11 +460,10 @@ class Engine:
         await self._ready()
         await self._reader.require(session_id)
         if wait:
-            result = await self._locks.wait(session_id, owner_id, timeout_ms=timeout_ms)
+            taking = self._locks.wait(session_id, owner_id, timeout_ms=timeout_ms)
         else:
-            result = await self._locks.acquire(session_id, owner_id)
-        await self._writer.still_there(session_id)  # lock.json makes the folder
-        return result
+            taking = self._locks.acquire(session_id, owner_id)
+        return await self._locking(session_id, taking)
 
     async def release_lock(self, session_id: str, owner_id: str) -> None:
         """Give a lock back.
@@ -468,7 +471,7 @@ class Engine:
         Raises `NotLockOwnerError` for another's, `LeaseLostError` for one taken over.
         """
         await self._ready()
-        await self._locks.release(session_id, owner_id)
+        await self._locking(session_id, self._locks.release(session_id, owner_id))
 
     async def is_locked(self, session_id: str) -> bool:
         """Return whether somebody holds the lock of a session."""
@@ -486,7 +489,24 @@ class Engine:
         """Take the lock from whoever holds it; what that owner still writes is refused."""
         await self._ready()
         await self._reader.require(session_id)
-        await self._locks.force_release(session_id)
+        await self._locking(session_id, self._locks.force_release(session_id))
+
+    async def _locking(self, session_id: str, change: Coroutine[Any, Any, T]) -> T:
+        """Return what a change of the lock gives; `SessionNotFoundError` if it came too late.
+
+        Then nothing is left of it: `lock.json` makes the folder of a deleted session again.
+        """
+        try:
+            result = await change
+        except SessionStoreError:
+            await self._writer.still_there(session_id)
+            raise
+        await self._writer.still_there(session_id)
+        return result
+
+    async def _renew(self, session_id: str) -> None:
+        """Give the lease its whole life again, or raise `LeaseLostError`."""
+        await self._locking(session_id, self._locks.renew(session_id))
 
     async def _hold(self, session_id: str, owner_id: str, timeout_ms: int | None) -> None:
         """Acquire the lock, waiting for it; raises `LockTimeoutError`."""
@@ -496,9 +516,14 @@ class Engine:
             raise LockTimeoutError(session_id, holder, timeout_ms or 0)
 
     async def _let_go(self, session_id: str, owner_id: str, error: BaseException | None) -> None:
-        """Release the lock; that it was lost is news only if `error` did not say so."""
+        """Release the lock; that it was lost is news only if `error` did not say so.
+
+        A session that was deleted has no lock any more, which is no news to who deleted it.
+        """
         try:
-            await self._locks.release(session_id, owner_id)
+            await self._locking(session_id, self._locks.release(session_id, owner_id))
+        except SessionNotFoundError:
+            pass
         except (LeaseLostError, NotLockOwnerError):
             if error is None:
                 raise

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from session_store.errors import MessageNotFoundError
+from session_store.errors import MessageNotFoundError, NotFoundError
 from session_store.files.filesystem import FileSystem, Watch
 from session_store.jsonl.scanner import Retracted, Scanner
 from session_store.model.records import Message
@@ -62,11 +62,12 @@ class Feed:
             except Retracted:
                 scanner = Scanner(read_message, scanner.position)
                 seen = -1
+            except NotFoundError:
+                seen = -1
 
     async def _start(self, session_id: str, after: str | None) -> int:
         await self._reader.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self._reader.reading(session_id) as log:
             if after is None:
                 return await self._reader.visible_from(log)
             nodes = await log.load(messages=False)

@@ -26,13 +26,20 @@ MESSAGE_FACTOR: Final = 3
 NODE_BYTES: Final = 300
 
 OnFence = Callable[[str, Fence], None]
+LeaseSince = Callable[[str], int | None]
+"""Where the lease of a session that is held began: no fence from there on may be missed."""
 
 
 class SessionLog:
     """A log and what has been read of it. Hold `mutex` around every call."""
 
     def __init__(
-        self, files: FileSystem, session_id: str, runtime: Runtime, on_fence: OnFence
+        self,
+        files: FileSystem,
+        session_id: str,
+        runtime: Runtime,
+        on_fence: OnFence,
+        lease_since: LeaseSince,
     ) -> None:
         self.session_id = session_id
         self.path = f"{session_id}/{MESSAGES}"
@@ -50,6 +57,7 @@ class SessionLog:
         )
         self._runtime = runtime
         self._on_fence = on_fence
+        self._lease_since = lease_since
         self._scanner: Scanner[Message] | None = None
 
     @property
@@ -91,6 +99,7 @@ class SessionLog:
             try:
                 async for entries in self.file.scan(self._scanner, size):
                     self._take(entries)
+                    self.size = max(self.size, self._scanner.position)
             except Retracted:
                 await self._open(size)
             self.size = size
@@ -104,18 +113,33 @@ class SessionLog:
 
     async def _open(self, size: int) -> None:
         self.forget()
-        want = TAIL_BYTES
+        since = self._lease_since(self.session_id)
+        # One more, so that a line which begins just there is seen to begin.
+        want = max(TAIL_BYTES, 0 if since is None else size - since + 1)
         while True:
             block = await self.file.tail(size, want=want)
             self.tail = Tail(block.start)
             if not block.start:
                 self.nodes, self.messages = Nodes(), []
-            self._scanner = block.scanner
             self._take(block.entries)
-            self.size = size
             if self.tail.known:
-                return
+                break
             want *= 4
+        # Last: an opening that was broken off has not happened.
+        self._scanner, self.size = block.scanner, size
+
+    async def head(self) -> str | None:
+        """Return what the next message continues from, None for nothing.
+
+        That is the last message if a damaged line took away the one that was switched to.
+        """
+        head = self.tail.head
+        if head is None or head in self.tail.recent:
+            return head
+        nodes = await self.load(messages=False)
+        if nodes.visible(head) is not None:
+            return head
+        return nodes.ids[-1] if len(nodes) > nodes.first_visible else None
 
     def _take(self, entries: Sequence[Entry[Message]]) -> None:
         for offset, end, message in entries:
@@ -162,7 +186,9 @@ class SessionLog:
         at = size - sum(map(len, lines))
         entries: list[Entry[Message]] = []
         for record, line in zip(records, lines, strict=True):
-            entries.append((at, at + len(line) - 1, record))
+            # What is cached is what was written: the caller may change its own objects.
+            kept = record if self.messages is None else read_message(line[:-1], at)
+            entries.append((at, at + len(line) - 1, kept))
             at += len(line)
         self._scanner.skip(entries[-1][0], size)
         self._take(entries)
@@ -206,15 +232,15 @@ class SessionLog:
 
     async def holds(self, mark: LogMark) -> bool:
         """Return whether the line that ends at `mark.size` is the one the mark names."""
+        if mark.last_id is None and mark.messages:
+            return False
         if mark.size == 0:
-            return mark.last_id is None and mark.messages == 0
+            return mark.last_id is None
         if mark.size > self.settled:
             return False
         block = await self.file.tail(mark.size, want=1 << 12)
-        last = block.entries[-1] if block.entries else None
-        return (
-            last is not None and block.scanner.position == mark.size and last[2].id == mark.last_id
-        )
+        last_id = block.entries[-1][2].id if block.entries else None
+        return block.scanner.position == mark.size and last_id == mark.last_id
 
     def _seal(self, offset: int, length: int) -> bytes:
         return encode_message(
@@ -237,13 +263,13 @@ class Logs:
         runtime: Runtime,
         max_bytes: int,
         on_fence: OnFence,
-        pinned: Callable[[str], bool],
+        lease_since: LeaseSince,
     ) -> None:
         self._files = files
         self._runtime = runtime
         self._max_bytes = max_bytes
         self._on_fence = on_fence
-        self._pinned = pinned
+        self._lease_since = lease_since
         self._logs: dict[str, SessionLog] = {}
         self._held = 0
         self._guard = threading.Lock()
@@ -261,7 +287,9 @@ class Logs:
             log = self._logs.pop(session_id, None)
             if log is None:
                 check_foreign_session_id(session_id)
-                log = SessionLog(self._files, session_id, self._runtime, self._on_fence)
+                log = SessionLog(
+                    self._files, session_id, self._runtime, self._on_fence, self._lease_since
+                )
             self._logs[session_id] = log  # the last in order is the last used
             log.users += 1
             return log
@@ -270,7 +298,7 @@ class Logs:
         """Let the log go, and whatever is over the budget, the longest unused first."""
         with self._guard:
             log.users -= 1
-            if log.session_id in self._logs:
+            if self._logs.get(log.session_id) is log:
                 self._held += log.cost - log.charged
                 log.charged = log.cost
             if self._held > self._max_bytes:
@@ -298,7 +326,7 @@ class Logs:
             log.nodes = log.messages = log.tree = None
             self._held += log.cost - log.charged
             log.charged = log.cost
-            if self._held > self._max_bytes and not self._pinned(session_id):
+            if self._held > self._max_bytes and self._lease_since(session_id) is None:
                 del self._logs[session_id]
                 self._held -= log.charged
 

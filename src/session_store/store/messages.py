@@ -84,10 +84,13 @@ class Appender:
         self, log: SessionLog, drafts: Sequence[Message], marker: Message | None
     ) -> list[Message]:
         """Give every draft its parent, and the branch whose tip that parent is (D4)."""
-        tail = log.tail
-        head, branch = tail.head, tail.branch
+        head: str | None
         if marker is not None:
             head, branch = marker.id, None
+        else:
+            head, branch = await log.head(), log.tail.branch
+            if head is not None and head != log.tail.head:
+                branch = await self._branch_of(log, head)
         placed: list[Message] = []
         own: dict[str, str | None] = {}
         for draft in drafts:
@@ -115,16 +118,17 @@ class Appender:
         nodes = await log.load(messages=False)
         if nodes.visible(parent) is None:
             raise UnknownParentError(log.session_id, parent)
-        return next((name for name, (_, tip) in nodes.tips.items() if tip == parent), None)
+        return next((name for name, tip in nodes.tips.items() if tip.id == parent), None)
 
     async def _marker(self, log: SessionLog, first: Message) -> Message | None:
         """Return the marker that resets the dialogue before `first`, if one is due."""
         config = self._config.auto_reset
         if config is None or not config.enabled or not inherits_parent(first):
             return None
-        if first.type == "tool_result" or log.tail.head is None:
+        head = await log.head()
+        if first.type == "tool_result" or head is None:
             return None  # between a call and its result nothing is reset
-        kept, path = await self._reader.dialogue(log, log.tail.head)
+        kept, path = await self._reader.dialogue(log, head)
         plan = plan_reset(path, config, self._runtime.now_ms(), kept=kept)
         if plan is None:
             return None

@@ -1,9 +1,10 @@
 """Reading a session: everything, the path to a leaf, the last of it, or as a stream."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from session_store.errors import MessageNotFoundError, SessionNotFoundError
+from session_store.errors import MessageNotFoundError, NotFoundError, SessionNotFoundError
 from session_store.files.filesystem import FileSystem
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.scanner import Scanner
@@ -45,11 +46,25 @@ class Reader:
             raise SessionNotFoundError(session_id)
         check_foreign_session_id(session_id)
 
+    @asynccontextmanager
+    async def reading(self, session_id: str) -> AsyncGenerator[SessionLog, None]:
+        """Give the log of a session that was there, read to its end, for `async with`.
+
+        Raises `SessionNotFoundError` if the session is deleted meanwhile.
+        """
+        async with self._logs.using(session_id) as log:
+            try:
+                await log.refresh()
+                if not log.size:
+                    await self.require(session_id)
+                yield log
+            except NotFoundError as error:
+                raise SessionNotFoundError(session_id) from error
+
     async def messages(self, session_id: str, *, include_reset: bool) -> list[Message]:
         """Return the messages in the order of the log."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self.reading(session_id) as log:
             nodes = await log.load(messages=True)
             messages = log.messages or []
             return messages[0 if include_reset else nodes.first_visible :]
@@ -59,15 +74,17 @@ class Reader:
     ) -> AsyncGenerator[Message, None]:
         """Yield the messages in the order of the log, holding about a MiB at a time."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self.reading(session_id) as log:
             start = 0 if include_reset else await self.visible_from(log)
             end, file = log.settled, log.file
         scanner = Scanner(read_message, start)
-        async for entries in file.scan(scanner, end):
-            for _, _, message in entries:
-                if message.control is None or not is_control(message):
-                    yield message
+        try:
+            async for entries in file.scan(scanner, end):
+                for _, _, message in entries:
+                    if message.control is None or not is_control(message):
+                        yield message
+        except NotFoundError as error:
+            raise SessionNotFoundError(session_id) from error
 
     async def visible_from(self, log: SessionLog) -> int:
         """Return where the last reset stands, 0 if there is none."""
@@ -97,8 +114,7 @@ class Reader:
     async def message(self, session_id: str, message_id: str) -> Message | None:
         """Return one message, or None if there is none to be seen."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self.reading(session_id) as log:
             nodes = await log.load(messages=False)
             ordinal = nodes.visible(message_id)
             return None if ordinal is None else await log.read_message(nodes, ordinal)
@@ -106,29 +122,17 @@ class Reader:
     async def head(self, session_id: str) -> str | None:
         """Return the id of the message that the next one continues from, None for none."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
-            return log.tail.head
+        async with self.reading(session_id) as log:
+            return await log.head()
 
     async def history(
         self, session_id: str, leaf_id: str | None, limit: int | None
     ) -> list[Message]:
         """Return the path from the root to the leaf (None: the head), the last `limit` of it."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
-            leaf = leaf_id if leaf_id is not None else await self._head(log)
+        async with self.reading(session_id) as log:
+            leaf = leaf_id if leaf_id is not None else await log.head()
             return [] if leaf is None else await self.path(log, leaf, limit)
-
-    async def _head(self, log: SessionLog) -> str | None:
-        """Return the head, or the last message if a damaged line took the head away."""
-        head = log.tail.head
-        if head is None or head in log.tail.recent:
-            return head
-        nodes = await log.load(messages=False)
-        if nodes.visible(head) is not None:
-            return head
-        return nodes.ids[-1] if len(nodes) > nodes.first_visible else None
 
     async def path(self, log: SessionLog, leaf_id: str, limit: int | None) -> list[Message]:
         """Return the last `limit` messages (None: all) of the path to `leaf_id`."""
@@ -174,8 +178,7 @@ class Reader:
     async def children(self, session_id: str, message_id: str | None) -> list[Message]:
         """Return the messages below `message_id` in the order of the log; None: the roots."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self.reading(session_id) as log:
             tree = await log.load_tree()
             if message_id is not None and tree.get(message_id) is None:
                 raise MessageNotFoundError(session_id, message_id)
@@ -184,8 +187,7 @@ class Reader:
     async def subtree(self, session_id: str, root_id: str | None) -> list[Message]:
         """Return what is below `root_id` (None: everything), depth first."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
+        async with self.reading(session_id) as log:
             tree = await log.load_tree()
             if root_id is not None and tree.get(root_id) is None:
                 raise MessageNotFoundError(session_id, root_id)
@@ -215,9 +217,8 @@ class Reader:
     ) -> list[Message]:
         """Return what to send to a model; see `SessionStore.get_context`."""
         await self.require(session_id)
-        async with self._logs.using(session_id) as log:
-            await log.refresh()
-            leaf = leaf_id if leaf_id is not None else await self._head(log)
+        async with self.reading(session_id) as log:
+            leaf = leaf_id if leaf_id is not None else await log.head()
             kept: Sequence[Message] = ()
             path: Sequence[Message] = ()
             if leaf is not None:

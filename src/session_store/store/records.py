@@ -75,7 +75,7 @@ def read_slim(line: bytes, offset: int) -> Node:
     """Return the line without its content; raises `ValueError` if it is no record."""
     try:
         slim = _slim.decode(line)
-        if slim.id:
+        if slim.id and (slim.batch is None or 1 <= slim.batch[0] <= slim.batch[1]):
             return slim
     except (msgspec.DecodeError, RecursionError):
         pass

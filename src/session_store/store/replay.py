@@ -21,11 +21,12 @@ class Fence(NamedTuple):
     nonce: str
 
 
-class Deleted(NamedTuple):
-    """A branch was deleted, at `offset` of the log, when the clock said `timestamp`."""
+class Tip(NamedTuple):
+    """The newest message on a branch; the messages on it go back to just behind `base`."""
 
     offset: int
-    timestamp: int | float
+    id: str
+    base: str | None
 
 
 class Tail:
@@ -96,7 +97,10 @@ class Tail:
 
 
 class Nodes:
-    """The whole tree of a log by ids alone: who stands where, below whom, on which branch."""
+    """The whole tree of a log by ids alone: who stands where, below whom, on which branch.
+
+    `deleted` says for the name of a branch how much of `branches.jsonl` does not count.
+    """
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -104,8 +108,8 @@ class Nodes:
         self.starts = array("q")
         self.ends = array("q")
         self.first_visible = 0
-        self.tips: dict[str, tuple[int, str]] = {}
-        self.deleted: dict[str, Deleted] = {}
+        self.tips: dict[str, Tip] = {}
+        self.deleted: dict[str, int] = {}
         self.epoch = 0
         self._ordinals: dict[str, int] = {}
 
@@ -125,7 +129,10 @@ class Nodes:
         self.starts.append(offset)
         self.ends.append(end)
         if node.branch is not None:
-            self.tips[node.branch] = (offset, node.id)
+            before = self.tips.get(node.branch)
+            goes_on = before is not None and before.id == node.parent_id
+            base = before.base if before is not None and goes_on else node.parent_id
+            self.tips[node.branch] = Tip(offset, node.id, base)
 
     def _control(self, offset: int, node: Node) -> None:
         control = node.control or {}
@@ -133,9 +140,9 @@ class Nodes:
         if kind == "reset":
             self.first_visible = len(self.ids)
         elif kind == "branch_deleted":
-            name = _text(control.get("name"))
-            if name is not None:
-                self.deleted[name] = Deleted(offset, node.timestamp)
+            name, created = _text(control.get("name")), control.get("created")
+            if name is not None and isinstance(created, int):
+                self.deleted[name] = created
                 self.tips.pop(name, None)
         elif kind == "fence":
             epoch = control.get("epoch")

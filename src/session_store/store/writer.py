@@ -5,6 +5,7 @@ difference is read and everything is decided again: the parent, the lease, the r
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from session_store.errors import (
     InvalidMessageError,
     NotFoundError,
     SessionNotFoundError,
+    SessionStoreError,
     UnavailableError,
 )
 from session_store.files.filesystem import FileSystem
@@ -24,7 +26,7 @@ from session_store.jsonl.lines import close_line
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig
 from session_store.model.messages import encode_message
-from session_store.model.records import Message
+from session_store.model.records import LogMark, Message
 from session_store.runtime import Runtime
 
 from .logs import Logs, SessionLog
@@ -32,6 +34,7 @@ from .records import control_record
 from .replay import Fence
 
 COUNT_BYTES: Final = 1 << 20
+RETRY_SECONDS: Final = 0.01
 
 Commit = Callable[[str], Awaitable[None]]
 Decide = Callable[[SessionLog], Awaitable["Decision"]]
@@ -61,13 +64,14 @@ class Writer:
         self._index = index
         self._commit = commit
         self.locks: LockManager
-        self.logs = Logs(files, runtime, config.cache_max_bytes, self._saw_fence, self._holds_lease)
+        self.logs = Logs(files, runtime, config.cache_max_bytes, self._saw_fence, self._lease_since)
 
     def _saw_fence(self, session_id: str, fence: Fence) -> None:
         self.locks.saw_fence(session_id, fence.offset, fence.nonce)
 
-    def _holds_lease(self, session_id: str) -> bool:
-        return self.locks.held(session_id) is not None
+    def _lease_since(self, session_id: str) -> int | None:
+        lease = self.locks.held(session_id)
+        return None if lease is None else lease.since
 
     async def write(
         self, session_id: str, decide: Decide, *, guarded: bool = True
@@ -81,61 +85,81 @@ class Writer:
             decision = await self.land(log, decide, guarded=guarded)
             if decision.records:
                 await self._note(log)
-        await self.commit(log, decision)
+        await self.commit(session_id, log.path, _last_id(decision))
         return decision.answer
 
-    async def commit(self, log: SessionLog, decision: Decision) -> None:
-        """Make the log as durable as the mode promises."""
+    async def commit(self, session_id: str, path: str, last: str) -> None:
+        """Make a file of the session as durable as the mode promises; `last` was written to it."""
         try:
-            await self._commit(log.path)
+            await self._commit(path)
         except NotFoundError as error:
-            if await self._index.has(log.session_id):
-                raise AppendUnknownError(log.session_id, "", str(error)) from error
-            raise SessionNotFoundError(log.session_id) from error
+            if await self._index.has(session_id):
+                raise AppendUnknownError(session_id, last, str(error)) from error
+            raise SessionNotFoundError(session_id) from error
         except FileSystemError as error:
-            last = decision.answer[-1].id if decision.answer else ""
-            raise AppendUnknownError(log.session_id, last, str(error)) from error
+            raise AppendUnknownError(session_id, last, str(error)) from error
 
     async def land(self, log: SessionLog, decide: Decide, *, guarded: bool = True) -> Decision:
         """Append what `decide` says to a log that the caller has in use; nothing is synced."""
         deadline = self._runtime.monotonic() + self._config.io_timeout_ms / 1000
-        if not log.opened:
-            await self._require(log.session_id)
-            await log.refresh()
+        fresh = not log.opened
+        if fresh:
+            await self._look(log)
         while True:
             if guarded:
                 self.locks.check(log.session_id)
+            decision = await self._judge(log, decide, fresh)
+            if decision is not None:
+                if not decision.records:
+                    return decision
+                try:
+                    return await self._append(log, decision)
+                except ConflictError as conflict:
+                    if self._runtime.monotonic() > deadline:
+                        reason = "others append without a pause"
+                        raise UnavailableError(log.path, reason) from conflict
+            await self._look(log)
+            fresh = True
+
+    async def _look(self, log: SessionLog) -> None:
+        await self._require(log.session_id)
+        await log.refresh()
+
+    @staticmethod
+    async def _judge(log: SessionLog, decide: Decide, fresh: bool) -> Decision | None:
+        """Return what to do; None if only an append could show that this log is not behind."""
+        try:
             decision = await decide(log)
-            if not decision.records:
-                return decision
-            try:
-                return await self._append(log, decision)
-            except ConflictError as conflict:
-                if self._runtime.monotonic() > deadline:
-                    raise UnavailableError(log.path, "others append without a pause") from conflict
-            await self._require(log.session_id)
-            await log.refresh()
+        except SessionStoreError:
+            if fresh:
+                raise
+            return None
+        return decision if decision.records or fresh else None
 
     async def _append(self, log: SessionLog, decision: Decision) -> Decision:
         records = decision.records
-        fresh = not log.size
-        if fresh:
+        first = not log.size
+        if first:
             records = await self._with_key(log.session_id, records)
         lines = [self._line(record) for record in records]
         torn = log.torn
         data = log.file.sealed(log.size, torn) + b"".join(lines)
-        size = await self._send(log, data)
-        if torn:
-            await log.catch_up(size)
-        else:
-            log.wrote(records, lines, size)
-        await self.still_there(log.session_id)
-        if fresh:
+        size = await self._send(log, data, _last_id(decision))
+        try:
+            if torn:
+                await log.catch_up(size)
+            else:
+                log.wrote(records, lines, size)
+            await self.still_there(log.session_id)
+        except FileSystemError as error:
+            # It stands there: nothing else may be said of it, least of all that it does not.
+            raise AppendUnknownError(log.session_id, _last_id(decision), str(error)) from error
+        if first:
             landed = {record.id: record for record in records}
             return Decision(records, [landed.get(said.id, said) for said in decision.answer])
         return decision
 
-    async def _send(self, log: SessionLog, data: bytes) -> int:
+    async def _send(self, log: SessionLog, data: bytes, last: str) -> int:
         """Append and return the new size; a lost answer is settled by asking again (A2)."""
         deadline = self._runtime.monotonic() + self._config.io_timeout_ms / 1000
         unknown = False
@@ -147,14 +171,21 @@ class Writer:
                 if not unknown:
                     raise
                 if self._runtime.monotonic() > deadline:
-                    raise AppendUnknownError(log.session_id, "", error.reason) from error
-                await self._runtime.sleep(0.01)
+                    raise AppendUnknownError(log.session_id, last, error.reason) from error
+                await self._runtime.sleep(RETRY_SECONDS)
             except ConflictError:
-                # Ids are unique: if these very bytes stand there, it was this call.
-                end = log.size + len(data)
-                if unknown and await self._files.read(log.path, log.size, end) == data:
-                    return end
+                if unknown and await self._stands(log, data, last):
+                    return log.size + len(data)
                 raise
+
+    async def _stands(self, log: SessionLog, data: bytes, last: str) -> bool:
+        """Return whether it was this call that wrote: ids are unique, and so are these bytes."""
+        try:
+            return await self._files.read(log.path, log.size, log.size + len(data)) == data
+        except NotFoundError:
+            return False
+        except FileSystemError as error:
+            raise AppendUnknownError(log.session_id, last, str(error)) from error
 
     async def _with_key(self, session_id: str, records: Sequence[Message]) -> Sequence[Message]:
         keys = await self._index.keys_of(session_id)
@@ -188,16 +219,20 @@ class Writer:
         raise SessionNotFoundError(session_id)
 
     async def _note(self, log: SessionLog) -> None:
-        mark = None
-        if log.tail.count is None:
-            metadata = await self._index.metadata(log.session_id)
-            base = metadata.log if metadata else None
-            # Else counting would cost more than the append: who asks for the count counts.
-            if log.settled - (base.size if base else 0) <= COUNT_BYTES:
-                mark = await log.mark(base)
-        else:
-            mark = await log.mark(None)
-        await self._index.note_append(log.session_id, self._runtime.now_ms(), mark)
+        """Tell the index; what it is not told it counts again (I3)."""
+        with suppress(FileSystemError):
+            mark = await self._mark(log)
+            await self._index.note_append(log.session_id, self._runtime.now_ms(), mark)
+
+    async def _mark(self, log: SessionLog) -> LogMark | None:
+        if log.tail.count is not None:
+            return await log.mark(None)
+        metadata = await self._index.metadata(log.session_id)
+        base = metadata.log if metadata else None
+        # Else counting would cost more than the append: who asks for the count counts.
+        if log.settled - (base.size if base else 0) > COUNT_BYTES:
+            return None
+        return await log.mark(base)
 
 
 class LogFences:
@@ -235,3 +270,7 @@ class LogFences:
 
         answer = await self._writer.write(session_id, decide, guarded=False)
         return landed[0] if answer else None
+
+
+def _last_id(decision: Decision) -> str:
+    return decision.answer[-1].id if decision.answer else ""
