@@ -38,4 +38,7 @@ def _folder(url: str) -> str:
         path = parts.path
     if not path:
         raise ConfigError("url", "a file: URL needs a folder: file:./sessions")
-    return unquote(path)
+    folder = unquote(path)
+    if "\0" in folder:
+        raise ConfigError("url", "a file: URL cannot hold NUL")
+    return folder

@@ -36,6 +36,10 @@ class StaleError(Exception):
     """What is in memory no longer leads to the journal: load the snapshot again."""
 
 
+class RetractedError(StaleError):
+    """A line was taken for a record before its seal could be seen: read everything anew."""
+
+
 class Base(NamedTuple):
     """The snapshot that the state in memory began with; `version` None if there is none."""
 
@@ -155,11 +159,14 @@ class Core:
                     return
                 if size < place.size:
                     raise StaleError
-                data = await self.files.read(
-                    place.path, place.offset, min(size, place.offset + want)
-                )
+                stop = min(size, place.offset + want)
+                data = await self.files.read(place.path, place.offset, stop)
             except NotFoundError:
                 raise StaleError from None
+            if stop < size:
+                # A line and its seal are read at once, or the line would count until then.
+                whole = data.rsplit(b"\n", 3)
+                data = whole[0] + b"\n" if len(whole) > 3 else b""
             self._feed(data, promised=True)
             # A line longer than what was read at once is read anew, with more.
             want = want * 2 if self.place.offset == place.offset else CHUNK_BYTES
@@ -209,7 +216,7 @@ class Core:
         try:
             found = scan(data, place.offset, place.last)
         except Retracted:
-            raise StaleError from None
+            raise RetractedError from None
         for _, record in found.records:
             if record.op == "open":
                 # Before anything of it counts: a newer journal is not read on behind its header.
@@ -303,4 +310,4 @@ class Core:
         await self.catch_up()
 
 
-__all__ = ["Base", "Commit", "Core", "Place", "Recount", "StaleError"]
+__all__ = ["Base", "Commit", "Core", "Place", "Recount", "RetractedError", "StaleError"]

@@ -3,7 +3,7 @@
 from session_store.errors import ConflictError, NotFoundError
 from session_store.files.filesystem import ABSENT
 
-from .core import Base, Core, Place, StaleError
+from .core import Base, Core, Place, RetractedError, StaleError
 from .rebuild import list_root, rebuild
 from .records import SNAPSHOT, JournalRecord, encode, is_header, journal_path
 from .rotation import INLINE_BYTES
@@ -62,6 +62,8 @@ async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:
     try:
         await core.catch_up()
         return
+    except RetractedError:
+        raise
     except StaleError:
         # Unless this snapshot was replaced, which the next look will tell: a rotation removes a
         # journal only after that.

@@ -19,7 +19,7 @@ from session_store.errors import (
 from session_store.files.filesystem import ABSENT, FileSystem
 from session_store.model.records import Finding, SessionMetadata
 
-from .core import HEADER_BYTES, Base, Core, Place, StaleError
+from .core import HEADER_BYTES, Base, Core, Place, RetractedError, StaleError
 from .fields import to_stored
 from .records import (
     OWN_PREFIX,
@@ -159,6 +159,8 @@ async def _walk(core: Core, root: Root, previous: bytes | None, base: Base) -> N
         lost = False
         try:
             await core.catch_up()
+        except RetractedError:
+            raise
         except StaleError:
             core.broken, lost = True, core.place.epoch > 0 and await _is_lost(core)
         if lost:
