@@ -44,11 +44,13 @@ def run_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return where the demo ran, twice, and what it said."""
     folder = tmp_path_factory.mktemp("demo")
+    said = ""
     for _ in range(2):
         done = run_in(folder, sys.executable, str(DEMO))
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""
-    return folder, done.stdout
+        said = done.stdout
+    return folder, said
 
 
 def test_the_demo_shows_what_a_person_wants_to_see(demo: tuple[Path, str]) -> None:
@@ -82,10 +84,9 @@ def test_the_commands_it_names_work(demo: tuple[Path, str]) -> None:
     commands = [line for line in said.splitlines() if line.startswith("  ") and " --store " in line]
 
     assert len(commands) == 3
-    for command in commands:
-        done = run_in(folder, *shlex.split(command))
-        assert done.returncode == 0, done.stderr
-    assert re.search(r"And then\?.*HEAD", done.stdout)
+    tries = [run_in(folder, *shlex.split(command)) for command in commands]
+    assert [done.returncode for done in tries] == [0, 0, 0]
+    assert re.search(r"And then\?.*HEAD", tries[-1].stdout)
 
 
 def test_the_transcript_holds_what_dialogues_hold() -> None:

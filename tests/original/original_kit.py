@@ -43,11 +43,13 @@ class Original:
 
     @property
     def keys(self) -> dict[str, str]:
-        return self.index["keys"]
+        keys: dict[str, str] = self.index["keys"]
+        return keys
 
     @property
     def sessions(self) -> dict[str, Line]:
-        return self.index["sessions"]
+        sessions: dict[str, Line] = self.index["sessions"]
+        return sessions
 
     # What it reads
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from original_kit import BRANCHES, Original, contents, findings, ours
+from original_kit import BRANCHES, Line, Original, contents, findings, ours
 
 from session_store import BranchNotFoundError
 from session_store.sync import SessionStore
@@ -203,13 +203,14 @@ def test_a_branch_with_strange_fields_is_still_a_way_through_the_tree(
 ) -> None:
     session_id, ids = chain
     original = Original(root)
-    for name, fields in {
+    odd: dict[str, Line] = {
         "half \ud83d": {"createdAt": 1.5},
         "no path": {"createdAt": "yesterday", "path": None},
         "wrong path": {"createdAt": None, "path": [ids[3], 5, None]},
         "our field": {"logSize": "large", "crc": 5},
         "": {},
-    }.items():
+    }
+    for name, fields in odd.items():
         line = {"name": name, "leafMessageId": ids[1], **fields}
         original.write_line(session_id, BRANCHES, line)
 

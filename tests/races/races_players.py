@@ -323,6 +323,9 @@ def _engines_agree(game: Game, fresh: Engine, session: str, data: bytes) -> Iter
         finish(fresh.get_linear_history(session)),
     )
     for name, engine in [("fresh", fresh), *_alive(game)]:
+        if not finish(engine.has_session(session)):
+            yield f"{name} knows nothing of {session}"
+            continue
         found = (
             tuple(message.id for message in finish(engine.get_messages(session))),
             tuple(m.id for m in finish(engine.get_messages(session, include_reset=True))),

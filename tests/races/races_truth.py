@@ -211,7 +211,11 @@ def _leases(lines: list[Line], appends: list[Deed]) -> Iterator[str]:
 def _errors(lines: list[Line], deeds: list[Deed]) -> Iterator[str]:
     """What was answered must have been true at some moment of the call."""
     states = states_of(lines)
-    ends = [0, *(line.end for line in lines)]
+    # A batch stands there when its last line does.
+    ends = [0]
+    for place, line in enumerate(lines):
+        k, n = line.record.get("batch", (1, 1))
+        ends.append(lines[place + n - k].end)
     for deed in deeds:
         first = max(k for k, end in enumerate(ends) if end <= deed.size_before)
         during = [

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from interleave import Fresh, Process, World
-from races_players import finish
-from races_truth import lines_of
+from interleave import Fresh, World
 
 from session_store.errors import (
     AppendUnknownError,

@@ -27,7 +27,7 @@ class Faulty(InMemoryFileSystem):
 
     def __init__(self) -> None:
         super().__init__()
-        self.faults: list[Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]] = []
+        self.faults: list[Any] = []
         self.appends = 0
 
     async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:

@@ -135,7 +135,9 @@ def test_a_killed_process_loses_nothing_it_acknowledged(start: Start, root: Path
             if line.startswith("acknowledged"):
                 acknowledged.append(line.split()[1])
         worker.kill()
-        rest, _ = worker.communicate()
+        # Not communicate(): it would pass over what readline() has read ahead.
+        assert worker.stdout is not None
+        rest = worker.stdout.read()
         acknowledged += [line.split()[1] for line in rest.splitlines() if len(line) == 49]
 
         with BlockingStore.open(root) as store:

@@ -11,6 +11,7 @@ from session_store.errors import (
 )
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import JSONLFile
+from session_store.jsonl.lines import close_line
 from session_store.jsonl.scanner import Damage
 from session_store.model.ids import check_branch_name
 from session_store.model.records import Branch, Finding
@@ -67,8 +68,7 @@ class Branches:
                 raise MessageNotFoundError(session_id, "HEAD")
             # Also proves that the leaf is there.
             ids = [step.id for step in await self._reader.path(log, leaf, PATH_LIMIT + 1)]
-            if await self._alive(log, name) is not None:
-                await self._writer.land(log, self._deletion(name))
+            moved = await self._alive(log, name) is not None
             record = BranchRecord(
                 name=name,
                 leaf_message_id=leaf,
@@ -76,8 +76,13 @@ class Branches:
                 path=ids if len(ids) <= PATH_LIMIT else [],
                 log_size=log.size,
             )
-            await file.append(record)
+            size = await file.append(record)
             try:
+                if moved:
+                    # After the record and durably so: else a crash would cost the branch.
+                    await self._writer.commit(session_id, file.path, name)
+                    begins = size - len(close_line(write_branch(record)))
+                    await self._writer.land(log, self._deletion(name, created=begins))
                 await self._writer.still_there(session_id)
             except FileSystemError as error:
                 raise AppendUnknownError(session_id, name, str(error)) from error
@@ -139,20 +144,21 @@ class Branches:
         async def decide(log: SessionLog) -> Decision:
             if await self._alive(log, name) is None:
                 raise BranchNotFoundError(session_id, name)
-            return await self._deletion(name)(log)
+            created = await self.file(session_id).size()
+            return await self._deletion(name, created)(log)
 
         await self._writer.write(session_id, decide)
 
-    def _deletion(self, name: str) -> Decide:
-        """Return the decision that takes away what was created under a name until now."""
+    def _deletion(self, name: str, created: int) -> Decide:
+        """Return the decision that voids the first `created` bytes of a name's records."""
 
-        async def decide(log: SessionLog) -> Decision:
+        async def decide(_log: SessionLog) -> Decision:
             record = control_record(
                 self._runtime.new_id(),
                 self._runtime.now_ms(),
                 "branch_deleted",
                 name=name,
-                created=await self.file(log.session_id).size(),
+                created=created,
             )
             return Decision([record], [record])
 

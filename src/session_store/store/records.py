@@ -1,6 +1,6 @@
 """The lines of a session's log as the store reads and writes them."""
 
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -55,7 +55,11 @@ class BranchRecord(Branch, frozen=True, kw_only=True):
     """
 
     log_size: int | None = None
-    batch: ClassVar[None] = None
+
+    @property
+    def batch(self) -> None:
+        """Branches come one by one."""
+        return None
 
 
 _slim = msgspec.json.Decoder(Slim)
