@@ -26,7 +26,7 @@ def main() -> None:
     section(
         "1. A dialogue comes in", "With tool calls, pictures, five scripts, emoji, and two forks."
     )
-    session_store("import", str(TRANSCRIPT), "--key", CHAT)
+    session_store("import", os.path.relpath(TRANSCRIPT), "--key", CHAT)
 
     section("2. It goes on", "Two answers to one question; each way gets a name.")
     asyncio.run(go_on())

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import pytest
 
+from session_store import InvalidMessageError
 from session_store.files import InMemoryFileSystem
 from session_store.jsonl import JSONLFile, close_line
 from session_store.jsonl import file as file_module
@@ -184,3 +185,39 @@ def test_a_line_longer_than_any_block_is_found_from_behind(
     found = [record.id for _, _, record in taken(log.read_backwards())]
 
     assert found == ["b", "a"]
+
+
+def test_a_file_that_was_told_nothing_holds_plain_objects(files: InMemoryFileSystem) -> None:
+    plain = JSONLFile(files, "notes.jsonl")
+    run(plain.append({"a": 1, "nested": {"b": [None, "é"]}}))
+    run(plain.append_many([{"n": 2, "batch": "no batch"}, {"n": 3}]))
+    run(files.append("notes.jsonl", b'{"torn'))
+    run(plain.append({"n": 4}))
+
+    found = run(plain.read_all())
+
+    assert [{k: v for k, v in record.items() if k != "crc"} for record in found] == [
+        {"a": 1, "nested": {"b": [None, "é"]}},
+        {"n": 2, "batch": "no batch"},
+        {"n": 3},
+        {"n": 4},
+    ]
+    assert [damage.code for damage in plain.damage] == ["damaged_line"]
+
+
+def test_plain_objects_may_be_batches_too(files: InMemoryFileSystem) -> None:
+    plain = JSONLFile(files, "notes.jsonl")
+
+    run(plain.append({"n": 1, "batch": [1, 2]}))
+
+    assert run(plain.read_all()) == []
+
+
+@pytest.mark.parametrize("record", [{"a": float("nan")}, {"a": b"x"}, {1: 2}, [1], "x"])
+def test_an_object_that_could_not_be_read_back_is_refused(
+    files: InMemoryFileSystem, record: object
+) -> None:
+    with pytest.raises(InvalidMessageError):
+        run(JSONLFile(files, "notes.jsonl").append(record))
+
+    assert not run(files.exists("notes.jsonl"))

@@ -123,6 +123,30 @@ def test_a_reset_of_its_is_a_new_log_however_long(root: Path, end: End, longer: 
     assert Original(root).sessions[session_id]["messageCount"] == longer + 1
 
 
+def test_a_new_log_is_told_from_the_old_though_a_line_ends_where_the_old_did(root: Path) -> None:
+    original = Original(root)
+    session_id = original.resolve("k")
+    for _ in range(4):
+        original.append(session_id, None, "x" * 50_000)  # beyond what is read at opening
+    with ours(root) as store:
+        metadata = store.get_metadata(session_id)
+        assert metadata is not None and metadata.log is not None
+        assert metadata.message_count == 4
+        old = metadata.log.size
+    original = Original(root)
+    original.reset_session(session_id)
+    log = root / session_id / LOG
+    original.append(session_id, None, "one")
+    original.append(session_id, None, "x" * (old - 2 * log.stat().st_size + len("one")))
+    assert log.stat().st_size == old
+    original.append(session_id, None, "three" * 50_000)
+
+    with ours(root) as store:
+        metadata = store.get_metadata(session_id)
+
+        assert metadata is not None and metadata.message_count == 3
+
+
 def test_a_reset_is_counted_before_anybody_asks_for_the_count(root: Path, end: End) -> None:
     [session_id] = start(root, end, "k")
     original = Original(root)

@@ -15,18 +15,19 @@ from session_store.errors import (
 )
 from session_store.jsonl import file as jsonl_file
 from session_store.model.config import StoreConfig
-from session_store.runtime import BlockingRuntime, run
+from session_store.runtime import run
 from session_store.store import logs
 from session_store.store.engine import Engine
 
 NAMES = ("left", "right")
+STYLES = ("plain", "branches", "locks", "deletes", "all")
 KEYS = ("one", "one", "one", "two")
 
 
 class Game:
     """One schedule: what everybody does and was told."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, style: str) -> None:
         self.world = World(seed)
         self.deeds: list[Deed] = []
         self.engines: dict[Process, Engine] = {}
@@ -35,7 +36,7 @@ class Game:
         self.world.cancels = dice.choice((0.0, 0.0, 0.004))
         self.world.faults = dice.choice((0.0, 0.0, 0.03))
         self.world.tears = dice.choice((0.0, 0.0, 0.3))
-        self.style = dice.choice(("plain", "branches", "locks", "deletes", "all"))
+        self.style = style or dice.choice(STYLES)
 
     def engine(self, process: Process) -> Engine:
         dice = self.world.dice
@@ -223,9 +224,9 @@ class Player:
         return tuple(message.id for message in await self.engine.get_messages(session))
 
 
-def play(seed: int) -> list[str]:
-    """Play one schedule and return what is wrong afterwards."""
-    game = Game(seed)
+def play(seed: int, style: str = "") -> list[str]:
+    """Play one schedule, of a style if one is given, and return what is wrong afterwards."""
+    game = Game(seed, style)
     dice = game.world.dice
     with (
         patch.object(logs, "TAIL_BYTES", dice.choice((300, 1 << 16))),
@@ -236,7 +237,7 @@ def play(seed: int) -> list[str]:
             game.engines[process] = game.engine(process)
             for second in range(dice.choice((1, 1, 2))):
                 player = Player(game, process, f"p{number}{'ab'[second]}")
-                process.tasks.append(player.play(dice.choice((3, 6))))
+                process.tasks.append(player.play(dice.choice((3, 5))))
         game.world.run()
         quiet(game.world)
         return list(judge(game))
@@ -260,7 +261,8 @@ def finish(coroutine: Any) -> Any:
 def judge(game: Game) -> Iterator[str]:
     """Yield what is wrong with the store and with what was answered."""
     world = game.world
-    fresh = Engine(Fresh(world), StoreConfig(durability="os"), BlockingRuntime())
+    last = Fresh(world)
+    fresh = Engine(last, StoreConfig(durability="os"), last)
     yield from _lives(game, fresh)
     for session in run(fresh.get_all_session_ids()):
         data = world.bytes_of(f"{session}/messages.jsonl")
@@ -297,17 +299,17 @@ def _lives(game: Game, fresh: Engine) -> Iterator[str]:
         if left and not _left_behind(game, one.session):
             yield f"{one.session} was deleted and left {left}"
         for deed in game.deeds:
-            if deed.session == one.session and deed.began > one.ended and deed.outcome == "ok":
-                if deed.kind not in ("lock",):
-                    yield f"{deed.kind} of {deed.task} in a deleted session"
+            late = deed.session == one.session and deed.began > one.ended
+            if late and deed.outcome == "ok":
+                yield f"{deed.kind} of {deed.task} in a deleted session"
         for deed in resolved:
             if deed.answer == one.session and deed.began > one.ended:
                 yield f"{deed.facts['key']} still names a deleted session"
     for first in resolved:
         for then in resolved:
-            if first.facts == then.facts and first.answer != then.answer:
-                if not {first.answer, then.answer} & tried:
-                    yield f"{first.facts} names {first.answer} and {then.answer}"
+            both = {first.answer, then.answer}
+            if first.facts == then.facts and len(both) > 1 and not both & tried:
+                yield f"{first.facts} names {first.answer} and {then.answer}"
 
 
 def _engines_agree(game: Game, fresh: Engine, session: str, data: bytes) -> Iterator[str]:

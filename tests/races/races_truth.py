@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from session_store.errors import UnknownParentError
+
 
 class Line(NamedTuple):
     """A readable record and where it stands."""
@@ -39,18 +41,21 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 def lines_of(data: bytes) -> list[Line]:
     """Return the records of a log: sealed tails and batches that never came whole left out."""
-    found: list[Line | None] = []
+    found: list[Line] = []
     at = 0
     for piece in data.split(b"\n")[:-1]:
         record = parse(piece)
         line = Line(at, at + len(piece) + 1, record) if record is not None else None
         at += len(piece) + 1
-        if line is not None and line.kind == "seal":
-            sealed = line.record["control"]["offset"]
-            assert sealed + line.record["control"]["length"] + 1 == line.offset
-            found = [one for one in found if one is None or one.offset != sealed]
-        found.append(line)
-    return list(_whole([line for line in found if line is not None]))
+        if line is not None:
+            found.append(line)
+    void: set[int] = set()
+    for line in reversed(found):
+        if line.kind == "seal" and line.offset not in void:
+            sealed = line.record["control"]
+            assert sealed["offset"] + sealed["length"] + 1 == line.offset
+            void.add(sealed["offset"])
+    return list(_whole([line for line in found if line.offset not in void]))
 
 
 def _whole(lines: list[Line]) -> Iterator[Line]:
@@ -152,9 +157,9 @@ def _order(messages: list[Line], appends: list[Deed]) -> Iterator[str]:
     done = [deed for deed in appends if deed.outcome == "ok" and deed.tags[0] in place]
     for first in done:
         for then in done:
-            if first.ended < then.began and first.tags != then.tags and "id" not in then.facts:
-                if place[first.tags[0]] > place[then.tags[0]]:
-                    yield f"{then.tags} stands before {first.tags}"
+            behind = place[first.tags[0]] > place[then.tags[0]]
+            if behind and first.ended < then.began and "id" not in then.facts:
+                yield f"{then.tags} stands before {first.tags}"
 
 
 def _parents(lines: list[Line], appends: list[Deed]) -> Iterator[str]:
@@ -223,22 +228,24 @@ def _errors(lines: list[Line], deeds: list[Deed]) -> Iterator[str]:
             for state, end in zip(states[first:], ends[first:], strict=True)
             if end <= max(deed.size_after, deed.size_before)
         ]
-        if deed.kind == "switch" and deed.outcome == "ok":
-            wanted = (deed.answer, deed.facts["name"])
-            if wanted not in [(state.head, state.branch) for state in during]:
-                yield f"{deed.task} switched to {wanted} and never stood there"
-        if type(deed.error).__name__ == "UnknownParentError":
-            if all(deed.facts["parent"] in state.visible for state in during):
-                yield f"{deed.task} was told that {deed.facts['parent']} is unknown"
-        if deed.kind == "read" and deed.outcome == "ok" and deed.answer not in during_ids(during):
-            yield f"{deed.task} read {deed.answer}, and it was never so"
-        if deed.kind == "count" and deed.outcome == "ok":
-            if deed.answer not in [len(state.visible) for state in during]:
-                yield f"{deed.task} counted {deed.answer}, and it was never so"
-        if deed.kind == "head" and deed.outcome == "ok":
-            if deed.answer not in [state.head for state in during]:
-                yield f"{deed.task} saw the head {deed.answer}, and it was never so"
+        if deed.outcome == "ok" and not any(_agrees(deed, state) for state in during):
+            yield f"{deed.task} was told {deed.answer} by {deed.kind}, and it was never so"
+        parent = deed.facts.get("parent")
+        unknown = isinstance(deed.error, UnknownParentError)
+        if unknown and all(parent in state.visible for state in during):
+            yield f"{deed.task} was told that {parent} is unknown"
 
 
-def during_ids(states: list[State]) -> list[tuple[str, ...]]:
-    return [state.visible for state in states]
+def _agrees(deed: Deed, state: State) -> bool:
+    """Return whether the answer was right while the session stood so."""
+    match deed.kind:
+        case "switch":
+            return (state.head, state.branch) == (deed.answer, deed.facts["name"])
+        case "read":
+            return bool(state.visible == deed.answer)
+        case "count":
+            return len(state.visible) == deed.answer
+        case "head":
+            return state.head == deed.answer
+        case _:
+            return True

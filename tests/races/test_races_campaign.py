@@ -219,34 +219,36 @@ def without_the_index_precondition(patch: Patch) -> None:
     patch.setattr(Core, "_send", send)
 
 
-CONTROLS: list[Callable[[Patch], None]] = [
-    without_preconditions,
-    without_a_second_look,
-    without_settling,
-    without_resending,
-    without_idempotence,
-    without_a_post_check,
-    without_ending_tails,
-    without_seals,
-    without_whole_batches,
-    without_the_journal_first,
-    without_cleaning_up,
-    without_hiding_parents,
-    without_heads,
-    without_tips,
-    without_deletions,
-    without_fences,
-    without_listening,
-    without_remembering,
-    without_looking_back,
-    without_the_index_precondition,
+CONTROLS: list[tuple[Callable[[Patch], None], str]] = [
+    (without_preconditions, "plain"),
+    (without_a_second_look, "branches"),
+    (without_settling, "plain"),
+    (without_resending, "plain"),
+    (without_idempotence, "plain"),
+    (without_a_post_check, "deletes"),
+    (without_ending_tails, "plain"),
+    (without_seals, "plain"),
+    (without_whole_batches, "plain"),
+    (without_the_journal_first, "deletes"),
+    (without_cleaning_up, "all"),
+    (without_hiding_parents, "deletes"),
+    (without_heads, "branches"),
+    (without_tips, "branches"),
+    (without_deletions, "branches"),
+    (without_fences, "locks"),
+    (without_listening, "locks"),
+    (without_remembering, "locks"),
+    (without_looking_back, "locks"),
+    (without_the_index_precondition, "plain"),
 ]
 
 
-@pytest.mark.parametrize("sabotage", CONTROLS, ids=lambda control: control.__name__)
+@pytest.mark.parametrize(
+    ("sabotage", "style"), CONTROLS, ids=[sabotage.__name__ for sabotage, _ in CONTROLS]
+)
 def test_the_campaign_finds_out_a_store(
-    sabotage: Callable[[Patch], None], monkeypatch: Patch
+    sabotage: Callable[[Patch], None], style: str, monkeypatch: Patch
 ) -> None:
     sabotage(monkeypatch)
 
-    assert any(play(seed) for seed in range(SCHEDULES))
+    assert any(play(seed, style) for seed in range(SCHEDULES))

@@ -1,12 +1,13 @@
 """`JSONLFile`: a log of records on any file system, read forwards, backwards, or in part."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
 from session_store.files.filesystem import FileSystem
 
 from .lines import close_line
+from .objects import decode_object, encode_object
 from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner, seal_of
 
 R = TypeVar("R", bound=LineRecord)
@@ -31,12 +32,16 @@ class Block(Generic[R]):
 class JSONLFile(Generic[R]):
     """One record a line, append-only; an absent file is an empty one.
 
-    `encode` gives a record's JSON object, `decode` turns a line and its offset into a record
-    and raises `ValueError` with the reason if it cannot. What is no record is never raised: it is
-    found in `damage` after a read, with its place and the reason. `seal` gives the record
-    that makes a torn tail void for ever; without it the tail is only ended by a LF.
+    Its records are plain JSON objects, or else `encode` gives a record's JSON object, and
+    `decode` turns a line and its offset into a record or raises `ValueError` with the reason.
+    What is no record is never raised: it is found in `damage` after a read, with its place and
+    the reason. `seal` gives the record that makes a torn tail void for ever; without it the
+    tail is only ended by a LF.
     """
 
+    @overload
+    def __init__(self: "JSONLFile[Any]", files: FileSystem, path: str) -> None: ...
+    @overload
     def __init__(
         self,
         files: FileSystem,
@@ -44,6 +49,15 @@ class JSONLFile(Generic[R]):
         *,
         encode: Callable[[R], bytes],
         decode: Callable[[bytes, int], R],
+        seal: Callable[[int, int], bytes] | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        files: FileSystem,
+        path: str,
+        *,
+        encode: Callable[[Any], bytes] = encode_object,
+        decode: Callable[[bytes, int], Any] = decode_object,
         seal: Callable[[int, int], bytes] | None = None,
     ) -> None:
         self.path = path

@@ -182,18 +182,19 @@ class Scanner(Generic[R]):
 
     def _sealed(self, lines: list[tuple[int, bytes]]) -> frozenset[int]:
         junk: set[int] = set()
-        before = -1
-        for offset, line in lines:
-            sealed = seal_of(line) if SEAL_MARK in line else None
-            if sealed is not None:
-                start, length = sealed
-                if start + length + 1 != offset:
-                    self._note("false_seal", offset, line, "it does not seal what is before it")
-                elif start == before:
-                    junk.add(start)
-                elif start == self._last:
+        # Backwards: a seal that was itself cut off, and sealed, has sealed nothing.
+        for place in range(len(lines) - 1, -1, -1):
+            offset, line = lines[place]
+            sealed = seal_of(line) if SEAL_MARK in line and offset not in junk else None
+            if sealed is None:
+                continue
+            start, length = sealed
+            if start + length + 1 != offset:
+                self._note("false_seal", offset, line, "it does not seal what is before it")
+            elif start == (lines[place - 1][0] if place else self._last):
+                if not place:
                     raise Retracted
-            before = offset
+                junk.add(start)
         return frozenset(junk)
 
     def _note(self, code: str, offset: int, line: bytes, reason: str) -> None:
