@@ -1,6 +1,7 @@
 """Schedules that once broke a promise, each by hand."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from session_store.errors import (
     SessionNotFoundError,
     UnavailableError,
 )
+from session_store.index import core as index_core
 from session_store.jsonl import file as jsonl_file
 from session_store.jsonl.lines import close_line
 from session_store.jsonl.scanner import Scanner
@@ -223,7 +225,9 @@ class TestAnswersThatFail:
             with pytest.raises(AppendUnknownError) as caught:
                 run(here.append(session, user("a")))
 
-        assert run(here.append(session, user("a", id=caught.value.message_id))).content == "a"
+        named = caught.value.message_id
+        assert named
+        assert run(here.append(session, user("a", id=named))).id == named
 
     def test_an_opening_that_breaks_off_leaves_nothing_half_known(
         self, start: Start, monkeypatch: pytest.MonkeyPatch
@@ -319,6 +323,105 @@ class TestTornTails:
         assert [entry[2].id for entry in early] == []
         assert [entry[2].id for entry in later] == ["s"]
 
+    def test_a_seal_that_was_cut_off_and_sealed_has_sealed_nothing(
+        self, start: Start, world: World
+    ) -> None:
+        here = start()
+        session = run(here.resolve(KEY))
+        whole = close_line(b'{"id":"m1","parentId":null,"type":"user","timestamp":1}')
+        seal = control_record("s1", 1, "seal", offset=0, length=len(whole) - 1)
+        sealing = close_line(logs.encode_message(seal))
+        # Two writers died, each just before its last LF.
+        run(world.disk.append(f"{session}/messages.jsonl", whole + sealing[:-1]))
+        assert run(here.get_head(session)) == "m1"
+
+        answer = run(here.append(session, user("next")))
+
+        assert answer.parent_id == "m1"
+        for engine in (here, start()):
+            found = [message.id for message in run(engine.get_messages(session))]
+            assert found == ["m1", answer.id]
+
+
+class TestTheIndex:
+    def test_a_line_taken_for_a_record_before_its_seal_is_seen_splits_no_index(
+        self, start: Start, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(start().resolve(KEY))
+        journal = "sessions.1.jsonl"
+        header, torn = world.bytes_of(journal).splitlines(keepends=True)
+        run(world.disk.write(journal, header + torn[:-1]))
+        other = start()
+        session = run(other.resolve(KEY))
+        sealed = world.bytes_of(journal)
+        # Of the write that sealed the tail only the first byte is to be seen at first.
+        run(world.disk.write(journal, header + torn))
+        late = start()
+        stat, stats = late._files.stat, list[str]()
+
+        async def see_more(path: str) -> Any:
+            stats.append(path)
+            if stats.count(journal) == 2:
+                await world.disk.write(journal, sealed)
+            return await stat(path)
+
+        monkeypatch.setattr(late._files, "stat", see_more)
+
+        assert run(late.resolve(KEY)) == session
+        run(late.resolve("another"))
+        assert run(other.get_session_id("another")) is not None
+        assert run(start().get_session_id(KEY)) == session
+
+    def test_a_sealed_line_at_the_end_of_a_chunk_does_not_brick_it(
+        self, start: Start, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = run(start().resolve("first"))
+        journal = "sessions.1.jsonl"
+        torn = world.bytes_of(journal).splitlines()[-1]
+        run(world.disk.append(journal, torn))
+        second = run(start().resolve("second"))
+        edge = world.bytes_of(journal).rindex(torn) + len(torn) + 1
+
+        for chunk in range(edge - 90, edge + 5):
+            monkeypatch.setattr(index_core, "CHUNK_BYTES", chunk)
+            late = start()
+            assert run(late.resolve("first")) == first
+            assert run(late.resolve("second")) == second
+            assert run(late.check()).ok
+
+
+class TestBranches:
+    def test_a_move_that_breaks_off_costs_no_branch(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = start()
+        session = run(here.resolve(KEY))
+        first = run(here.append(session, user("a")))
+        second = run(here.append(session, user("b")))
+        run(here.create_branch(session, "left", first.id))
+        append, appends = here._files.append, list[str]()
+        leaf = None
+
+        for last in (0, 1, 2):
+
+            async def fail_behind(path: str, data: bytes, last: int = last, **options: Any) -> int:
+                appends.append(path)
+                if len(appends) > last:
+                    raise UnavailableError(path, "not now")
+                return await append(path, data, **options)
+
+            appends.clear()
+            with monkeypatch.context() as patched:
+                patched.setattr(here._files, "append", fail_behind)
+                with suppress(UnavailableError, AppendUnknownError):
+                    run(here.create_branch(session, "left", second.id))
+
+            branch = run(start().get_branch(session, "left"))
+            assert branch is not None
+            leaf = branch.leaf_message_id
+            assert leaf in (first.id, second.id)
+        assert leaf == second.id
+
 
 class TestDamagedHeads:
     @pytest.fixture
@@ -366,6 +469,8 @@ class TestCaches:
         old = held.take(session)
         held.drop(session)
         new = held.take(session)
+        run(start().append(session, user("b")))
+        run(old.refresh())
 
         held.give_back(new)
         held.give_back(old)

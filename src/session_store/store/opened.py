@@ -1,0 +1,156 @@
+"""The parts of a store put together, and its life: opened, made durable, checked, closed."""
+
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from session_store.errors import (
+    ClosedError,
+    FileSystemError,
+    LeaseLostError,
+    NotLockOwnerError,
+    SessionNotFoundError,
+    SessionStoreError,
+)
+from session_store.files.durability import Durability
+from session_store.files.filesystem import Bindable, FileSystem
+from session_store.index.journal import JournalIndex
+from session_store.locks.manager import LockManager
+from session_store.model.config import StoreConfig
+from session_store.model.records import SessionMetadata
+from session_store.runtime import Runtime, on_fork
+
+from .branches import Branches
+from .checking import Checker, CheckReport
+from .feed import Feed
+from .messages import Appender
+from .reader import Reader
+from .writer import LogFences, Writer
+
+T = TypeVar("T")
+
+
+class Opened:
+    """A store that can be opened, made durable, checked and closed."""
+
+    def __init__(self, files: FileSystem, config: StoreConfig, runtime: Runtime) -> None:
+        self._config = config
+        self._files = files.bind(runtime) if isinstance(files, Bindable) else files
+        self._runtime = runtime
+        self._durability = Durability(self._files, config.durability, runtime)
+        self._sync_failure: FileSystemError | None = None
+        self._index = JournalIndex(
+            self._files,
+            runtime,
+            commit=self._commit,
+            recount=self._recount,
+            save_delay_ms=config.index_save_delay_ms,
+            io_timeout_ms=config.io_timeout_ms,
+        )
+        self._writer = Writer(self._files, runtime, config, self._index, self._commit)
+        self._locks = LockManager(
+            self._files,
+            runtime,
+            LogFences(self._writer, runtime),
+            lock_timeout_ms=config.lock_timeout_ms,
+            poll_interval_ms=config.poll_interval_ms,
+        )
+        self._writer.locks = self._locks
+        self._logs = self._writer.logs
+        self._reader = Reader(self._files, runtime, self._index, self._logs)
+        self._appender = Appender(self._writer, self._reader, runtime, config)
+        self._branches = Branches(self._files, runtime, self._writer, self._reader, self._commit)
+        self._feed = Feed(self._files, runtime, self._reader, self._logs, config.poll_interval_ms)
+        self._initialised = False
+        self._closed = False
+        self._opening = runtime.mutex()
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Let go, in the child, of what was read and of the locks of the parent's threads."""
+        self._logs.clear()
+        self._opening = self._runtime.mutex()
+
+    async def init(self) -> None:
+        """Open the store, or make it; also done by the first call that needs it."""
+        if self._closed:
+            raise ClosedError
+        async with self._opening:
+            if not self._initialised:
+                await self._index.load()
+                self._initialised = True
+
+    async def _ready(self) -> None:
+        """Raise `ClosedError` after `close`; open the store before its first use."""
+        if self._closed or not self._initialised:
+            await self.init()
+
+    async def flush(self, *, snapshot: bool = False) -> None:
+        """Make all that was done durable; with `snapshot`, readable by the original too."""
+        await self._ready()
+        await self._durability.flush()
+        await self._index.flush(snapshot=snapshot)
+
+    async def close(self) -> None:
+        """Release what is locked, make everything durable, and let go of the files."""
+        if self._closed:
+            return
+        try:
+            if self._initialised:
+                await self._give_up_locks()
+                await self._durability.flush()
+                await self._index.close()
+        finally:
+            self._closed = True
+            await self._files.close()
+
+    async def _commit(self, path: str) -> None:
+        if self._sync_failure is not None:
+            failure, self._sync_failure = self._sync_failure, None
+            raise failure
+        await self._durability.committed(path)
+
+    async def _sync_dirty(self) -> None:
+        """Sync what the mode `interval` has put off; the next append tells of a failure."""
+        try:
+            await self._durability.sync_dirty()
+        except FileSystemError as error:
+            self._sync_failure = error
+
+    async def _give_up_locks(self) -> None:
+        """Release what is held; who is gone for good must not make others wait."""
+        for session_id in self._locks.sessions_held():
+            lease = self._locks.held(session_id)
+            if lease is not None:
+                with suppress(LeaseLostError, NotLockOwnerError, SessionNotFoundError):
+                    await self._locking(session_id, self._locks.release(session_id, lease.owner))
+
+    async def _locking(self, session_id: str, change: Coroutine[Any, Any, T]) -> T:
+        """Return what a change of the lock gives; `SessionNotFoundError` if it came too late.
+
+        Then nothing is left of it: `lock.json` makes the folder of a deleted session again.
+        """
+        try:
+            result = await change
+        except SessionStoreError:
+            await self._writer.still_there(session_id)
+            raise
+        await self._writer.still_there(session_id)
+        return result
+
+    async def _recount(self, session_id: str) -> SessionMetadata | None:
+        """Return what the log of a session that has no record tells of it."""
+        return await self._checker().describe(session_id)
+
+    async def check(self, *, repair_index: bool = False) -> CheckReport:
+        """Verify every promise about what is stored, and return what was found.
+
+        With `repair_index` the index is first rebuilt from its journals and the folders.
+        """
+        await self._ready()
+        if repair_index:
+            await self._index.rebuild()
+        return await self._checker().check()
+
+    def _checker(self) -> Checker:
+        return Checker(self._files, self._runtime, self._index, self._logs, self._branches)
