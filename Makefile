@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@$(BIN)/coverage json --quiet -o - | $(BIN)/python .ci/branch_coverage.py
