@@ -21,10 +21,10 @@ from index_kit import (
     text,
 )
 
-from session_store.errors import StorageFullError
+from session_store.errors import CorruptionError, StorageFullError
 from session_store.files import InMemoryFileSystem
 from session_store.index import JournalIndex
-from session_store.index.snapshot import DamagedError, decode_snapshot
+from session_store.index.snapshot import decode_snapshot
 from session_store.model.records import LogMark, SessionMetadata
 from session_store.runtime import BlockingRuntime, run
 
@@ -418,10 +418,20 @@ def test_lone_surrogates_in_a_snapshot_of_the_original_are_read_and_kept() -> No
     assert run(opened(files).metadata("a")) == found
 
 
-@pytest.mark.parametrize("mark", ['"x"', '{"epoch":"1","size":0}', '{"epoch":-1,"size":0}'])
-def test_a_journal_mark_that_makes_no_sense_is_damage(mark: str) -> None:
-    with pytest.raises(DamagedError):
-        decode_snapshot(f'{{"keys":{{}},"sessions":{{}},"journal":{mark}}}'.encode())
+MARKS = ["null", '"x"', '{"epoch":"1","size":0}', '{"epoch":-1,"size":0}', '{"epoch":1}']
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_journal_mark_that_makes_no_sense_counts_as_absent(mark: str) -> None:
+    found = decode_snapshot(f'{{"keys":{{"k":"a"}},"sessions":{{}},"journal":{mark}}}'.encode())
+
+    assert (found.epoch, found.size, found.foreign) == (0, 0, True)
+    assert found.state.keys == {"k": "a"}
+
+
+def test_a_mark_of_a_newer_format_is_refused_whatever_else_it_says() -> None:
+    with pytest.raises(CorruptionError):
+        decode_snapshot(b'{"keys":{},"sessions":{},"journal":{"epoch":"x","format":2}}')
 
 
 class Full(InMemoryFileSystem):

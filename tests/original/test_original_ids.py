@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from original_kit import LOG, Original, contents, findings, now, ours, snapshot_of
 
-from session_store import InvalidIdError, SessionNotFoundError, UnavailableError
+from session_store import InvalidIdError, SessionNotFoundError
 from session_store.sync import SessionStore
 
 INDEX = "sessions.json"
@@ -202,10 +202,6 @@ def test_a_link_out_of_the_root_is_not_followed(root: Path, outside: Path) -> No
     assert snapshot_of(outside) == before
 
 
-@pytest.mark.xfail(
-    raises=UnavailableError,
-    reason="a folder with the name of a journal stops the index from making one",
-)
 def test_a_folder_with_the_name_of_a_journal_stops_nobody(root: Path) -> None:
     original = Original(root)
     original.append("kept", None, "x")

@@ -205,11 +205,6 @@ def without_remembering(patch: Patch) -> None:
     patch.setattr(Lease, "lost", property(lambda _: False))
 
 
-def without_looking_back(patch: Patch) -> None:
-    """L4: a log that is opened anew is read from its end only, also under a lease."""
-    patch.setattr(Writer, "_lease_since", lambda *_: None)
-
-
 def without_the_index_precondition(patch: Patch) -> None:
     """I: a line of the journal may stand behind one that its writer has not read."""
 
@@ -221,7 +216,7 @@ def without_the_index_precondition(patch: Patch) -> None:
 
 CONTROLS: list[tuple[Callable[[Patch], None], str]] = [
     (without_preconditions, "plain"),
-    (without_a_second_look, "branches"),
+    (without_a_second_look, "deletes"),
     (without_settling, "plain"),
     (without_resending, "plain"),
     (without_idempotence, "plain"),
@@ -238,7 +233,6 @@ CONTROLS: list[tuple[Callable[[Patch], None], str]] = [
     (without_fences, "locks"),
     (without_listening, "locks"),
     (without_remembering, "locks"),
-    (without_looking_back, "locks"),
     (without_the_index_precondition, "plain"),
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from interleave import Fresh, World
 from races_players import finish
@@ -148,6 +148,7 @@ def test_the_end_tells_what_the_whole_tells(items: list[Item], ending: int, tail
 
 
 @given(ITEMS, st.lists(st.integers(0, 4000), max_size=5), st.sampled_from([1, 200, 1 << 16]))
+@example([("torn whole", 0, 0), ("message", 0, 0)], [89, 213], 1)
 @settings(max_examples=400, deadline=None)
 def test_what_was_read_bit_by_bit_is_what_is_read_at_once(
     items: list[Item], cuts: list[int], tail: int

@@ -27,6 +27,7 @@ CHUNK_BYTES: Final = 4 << 20
 HEADER_BYTES: Final = 4096
 RETRY_SECONDS: Final = 0.01
 MAX_READS: Final = 100
+MAX_PASSED: Final = 16
 
 Commit = Callable[[str], Awaitable[None]]
 Recount = Callable[[str], Awaitable[SessionMetadata | None]]
@@ -94,6 +95,7 @@ class Core:
         self.base: Base | None = None
         self.broken = False
         self.wrote = False
+        self.corrections: list[JournalRecord] = []
         self.unwritten: FileSystemError | None = None
         self.findings: list[Finding] = []
         self.repairs: list[Finding] = []
@@ -105,6 +107,7 @@ class Core:
         """Stand at `place` with `state`; the deletes known before stay known."""
         state.deleted |= self.state.deleted - state.sessions.keys()
         self.state, self.place, self.base, self.broken = state, place, base, broken
+        self.corrections = []
 
     def after_fork(self) -> None:
         """Stand nowhere: another thread may have been in the midst of a change."""
@@ -149,6 +152,7 @@ class Core:
                 raise StaleError
             return
         want = CHUNK_BYTES
+        deadline = self.runtime.monotonic() + self.io_timeout
         while True:
             place = self.place
             try:
@@ -163,6 +167,12 @@ class Core:
                 data = await self.files.read(place.path, place.offset, stop)
             except NotFoundError:
                 raise StaleError from None
+            if len(data) < stop - place.offset:
+                # A storage whose answers do not agree yet; the bytes are not lost for that.
+                if self.runtime.monotonic() > deadline:
+                    raise UnavailableError(place.path, "it has fewer bytes than it says")
+                await self.runtime.sleep(RETRY_SECONDS)
+                continue
             if stop < size:
                 # A line and its seal are read at once, or the line would count until then.
                 whole = data.rsplit(b"\n", 3)
@@ -210,6 +220,8 @@ class Core:
             return await self.files.read(path, size, size + len(data)) == data
         except NotFoundError:
             return False
+        except UnavailableError as error:
+            raise UnavailableError(path, error.reason, unknown=True) from error
 
     def _feed(self, data: bytes, *, promised: bool) -> None:
         place = self.place
@@ -279,10 +291,13 @@ class Core:
     async def new_journal(self, after: str) -> tuple[int, int]:
         """Make a journal with nothing but a header; return its number and its size.
 
-        One that others made for the same purpose, and have not used, is taken.
+        One that others made for the same purpose, and have not used, is taken. A name that
+        something else has, a folder perhaps, is passed over and reported.
         """
         epoch = max(self.place.epoch, self.base.epoch if self.base else 0) + 1
-        while True:
+        deadline = self.runtime.monotonic() + self.io_timeout
+        passed: list[Finding] = []
+        while self.runtime.monotonic() <= deadline:
             path = journal_path(epoch)
             header = encode(
                 JournalRecord(
@@ -291,14 +306,25 @@ class Core:
             )
             try:
                 await self.files.write(path, header, if_version=ABSENT)
+                self.repairs += passed
                 return epoch, len(header)
             except ConflictError:
-                found = await self._head(path)
+                found = await self.head(path)
                 if is_header(found, after):
+                    self.repairs += passed
                     return epoch, len(found)
+            except UnavailableError as error:
+                # An outage looks the same under every name, and is raised in the end.
+                if error.unknown or len(passed) == MAX_PASSED or await self.version(path):
+                    raise
+                passed.append(
+                    Finding(severity="warning", code="name_taken", path=path, detail=error.reason)
+                )
             epoch += 1
+        raise UnavailableError(journal_path(epoch), "the names of journals are taken")
 
-    async def _head(self, path: str) -> bytes:
+    async def head(self, path: str) -> bytes:
+        """Return the first bytes of a file, where the header of a journal is; none if absent."""
         try:
             return await self.files.read(path, 0, HEADER_BYTES)
         except NotFoundError:

@@ -32,7 +32,9 @@ _any: Final = msgspec.json.Decoder()
 def fields_of(stored: Stored) -> Mapping[str, Any]:
     """Return the fields of a session by their names on disk; not to be changed."""
     if isinstance(stored, dict):
-        return stored
+        if msgspec.Raw not in map(type, stored.values()):
+            return stored
+        stored = msgspec.Raw(msgspec.json.encode(stored))
     try:
         fields = _any.decode(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -41,6 +43,25 @@ def fields_of(stored: Stored) -> Mapping[str, Any]:
         except ValueError:
             return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _kept(stored: Stored) -> Mapping[str, Any]:
+    """Return the fields, each with half a character in it as the JSON it was read as."""
+    if isinstance(stored, dict):
+        return stored
+    shown = fields_of(stored)
+    if not shown or b"\\u" not in bytes(stored):
+        return shown
+    read = json.loads(bytes(stored).decode("utf-8", "replace"))
+    fields = {plain(name): value for name, value in read.items()}
+    return {
+        name: shown[name] if shown[name] == fields[name] else dump(fields[name]) for name in shown
+    }
+
+
+def plain(text: str) -> str:
+    """Return the text with U+FFFD for each half of a surrogate pair."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def to_stored(metadata: SessionMetadata) -> msgspec.Raw:
@@ -101,14 +122,14 @@ def number(value: Any) -> float:
 
 def merge(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with `changes` made; None takes a field away."""
-    merged = {**fields_of(stored), **changes}
+    merged = {**_kept(stored), **changes}
     return {name: value for name, value in merged.items() if value is not None}
 
 
 def merge_noted(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with what a writer noted, unless another noted more (PROTOCOLS I3)."""
     fields = fields_of(stored)
-    merged = {**fields, **changes}
+    merged = {**_kept(stored), **changes}
     merged["updatedAt"] = max(number(fields.get("updatedAt")), number(changes.get("updatedAt")))
     known, noted = _mark(fields.get("log")), _mark(changes.get("log"))
     if known is not None and noted is not None and known.size > noted.size:

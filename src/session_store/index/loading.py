@@ -4,6 +4,8 @@ from session_store.errors import ConflictError, NotFoundError
 from session_store.files.filesystem import ABSENT
 
 from .core import Base, Core, Place, RetractedError, StaleError
+from .merge import corrections
+from .past import least_mark, state_at
 from .rebuild import list_root, rebuild
 from .records import SNAPSHOT, JournalRecord, encode, is_header, journal_path
 from .rotation import INLINE_BYTES
@@ -28,9 +30,12 @@ async def load(core: Core) -> None:
     except DamagedError as error:
         await rebuild(core, await list_root(core.files), data, version, str(error))
         return
-    await _follow(
-        core, snapshot, Base(version, len(data), snapshot.epoch, snapshot.size, snapshot.foreign)
-    )
+    epoch, size = snapshot.epoch, snapshot.size
+    if not epoch:
+        epoch, size = await least_mark(core)
+    await _follow(core, snapshot, Base(version, len(data), epoch, size, snapshot.foreign))
+    if snapshot.foreign and not core.broken:
+        await _let_stand(core, data)
 
 
 async def _decode(core: Core, data: bytes) -> Snapshot:
@@ -54,6 +59,21 @@ async def _create(core: Core) -> None:
         await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)
     except ConflictError:
         pass
+
+
+async def _let_stand(core: Core, foreign: bytes) -> None:
+    """Let what the original did stand, where the journal had gone on without its knowing."""
+    base, place = core.base, core.place
+    if base is None or (place.epoch, place.offset) == (base.epoch, base.size):
+        return
+    before = await state_at(core, base.epoch, base.size)
+    if before is None:
+        # Nobody can tell any more what it changed: the lines of the journal count on top.
+        return
+    theirs = (await _decode(core, foreign)).state
+    core.corrections = corrections(before, theirs, core.state, core.runtime.now_ms())
+    for record in core.corrections:
+        core.state.apply(record)
 
 
 async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:

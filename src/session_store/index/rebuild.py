@@ -22,6 +22,7 @@ from session_store.model.records import Finding, SessionMetadata
 from .core import HEADER_BYTES, Base, Core, Place, RetractedError, StaleError
 from .fields import to_stored
 from .records import (
+    BY_REBUILD,
     OWN_PREFIX,
     PREVIOUS,
     SNAPSHOT,
@@ -126,7 +127,7 @@ async def _write(
         return
     for record in found:
         core.state.apply(record)
-    epoch, size = await core.new_journal(previous)
+    epoch, size = await core.new_journal(previous or BY_REBUILD)
     await write_snapshot(core, core.base, epoch, size)
 
 

@@ -17,6 +17,7 @@ PREVIOUS: Final = "sessions.json.prev"
 OWN_PREFIX: Final = "sessions."
 FORMAT: Final = 1
 BY_SEAL: Final = "seal"
+BY_REBUILD: Final = "rebuild"
 
 _JOURNAL: Final = re.compile(r"sessions\.([1-9][0-9]{0,17})\.jsonl")
 

@@ -46,6 +46,10 @@ async def rotate(core: Core) -> None:
     # journal, and then write none.
     if core.base is None or await core.version(SNAPSHOT) != core.base.version:
         raise StaleError
+    if core.corrections:
+        # They belong to the foreign snapshot and the lines before: a rebuild reads all three.
+        await core.append(*core.corrections)
+        core.corrections = []
     epoch, _ = await core.new_journal(BY_SEAL)
     await core.seal(epoch)
     # A change acknowledged behind a seal is lost with the seal.
@@ -159,11 +163,15 @@ async def _carry_deletes(core: Core, epoch: int) -> None:
 
 
 async def _delete_again(core: Core, session_id: str) -> bool:
+    deadline = core.runtime.monotonic() + core.io_timeout
     while session_id not in core.state.sessions:
         record = JournalRecord(op="delete", at=core.runtime.now_ms(), session_id=session_id)
         try:
             await core.append(record)
         except ConflictError:
+            if core.runtime.monotonic() > deadline:
+                # The journal stays, and the next rotation finds it.
+                raise
             await core.catch_up()
         else:
             await core.settle()

@@ -6,7 +6,7 @@ its own changes and layout: then the checksum no longer stands at the end, and t
 """
 
 import json
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 from zlib import crc32
 
 import msgspec
@@ -16,17 +16,21 @@ from session_store.files.paths import check_component
 from session_store.jsonl.lines import CRC_MARK, CRC_TAIL_BYTES, close_line, damage
 from session_store.model.records import Finding
 
-from .fields import Stored, dump
+from .fields import Stored, dump, plain
 from .records import FORMAT, OWN_PREFIX, SNAPSHOT
 from .state import IndexState
 
 MAX_FINDINGS: Final = 1000
+MAX_EPOCH: Final = 10**17
 
 _OURS: Final = frozenset({"keys", "sessions", "journal", "crc"})
 
 
 class Snapshot(NamedTuple):
-    """What a snapshot says: the index, and how much of which journal it holds."""
+    """What a snapshot says: the index, and how much of which journal it holds.
+
+    An epoch of 0 means that it does not say.
+    """
 
     state: IndexState
     epoch: int
@@ -40,15 +44,21 @@ class DamagedError(Exception):
 
 
 class _Mark(msgspec.Struct):
-    epoch: int
-    size: int
-    format: int = 1
+    epoch: Annotated[int, msgspec.Meta(ge=1, le=MAX_EPOCH)]
+    size: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Format(msgspec.Struct):
+    format: int = FORMAT
+
+
+_NO_MARK: Final = _Mark(0, 0)
 
 
 def encode_snapshot(state: IndexState, epoch: int, size: int, nonce: str) -> bytes:
     """Return the snapshot of `state`, which holds `size` bytes of the journal `epoch`."""
     body = {
-        "keys": state.keys,
+        "keys": dump(state.keys_as_read()) if state.halves else state.keys,
         "sessions": state.sessions,
         **state.extras,
         "journal": {"epoch": epoch, "size": size, "format": FORMAT, "nonce": nonce},
@@ -72,17 +82,18 @@ def decode_snapshot(data: bytes) -> Snapshot:
     if wrong:
         raise DamagedError(wrong)
     findings: list[Finding] = []
+    halves: dict[str, dict[str, str]] = {}
     try:
         parts, keys, sessions = _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        parts, keys, sessions = _decode_leniently(line, findings)
+        parts, keys, sessions = _decode_leniently(line, findings, halves)
     mark = _mark(parts)
     findings += _suspects(keys, sessions)
     return Snapshot(
-        IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}),
+        IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}, halves),
         mark.epoch,
         mark.size,
-        not (_is_closed(line) and "journal" in parts),
+        not (_is_closed(line) and mark.epoch),
         findings,
     )
 
@@ -112,7 +123,7 @@ def _decode(
 
 
 def _decode_leniently(
-    line: bytes, findings: list[Finding]
+    line: bytes, findings: list[Finding], halves: dict[str, dict[str, str]]
 ) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
     try:
         value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse)
@@ -123,35 +134,47 @@ def _decode_leniently(
     keys, sessions = value.get("keys"), value.get("sessions")
     if not isinstance(keys, dict) or not isinstance(sessions, dict):
         raise DamagedError("it has no keys or no sessions")
-    names: dict[str, str] = {}
+    named: dict[str, str] = {}
     for key, session_id in keys.items():
         if isinstance(session_id, str):
-            names[_plain(key)] = _plain(session_id)
+            named[key] = plain(session_id)
         else:
             findings.append(_finding("unusable_key", f"the key {key!r} names no session"))
-    stored: dict[str, Stored] = {_plain(name): dump(fields) for name, fields in sessions.items()}
-    return {_plain(name): dump(part) for name, part in value.items()}, names, stored
+    names = {plain(key): session_id for key, session_id in named.items()}
+    halves |= _halves(named, findings)
+    stored: dict[str, Stored] = {plain(name): dump(fields) for name, fields in sessions.items()}
+    return {plain(name): dump(part) for name, part in value.items()}, names, stored
+
+
+def _halves(named: dict[str, str], findings: list[Finding]) -> dict[str, dict[str, str]]:
+    """Return the keys with half a character, and those like them, by what they show as."""
+    halves: dict[str, dict[str, str]] = {plain(key): {} for key in named if plain(key) != key}
+    for key, session_id in named.items() if halves else ():
+        shown = plain(key)
+        if shown in halves:
+            halves[shown][key] = session_id
+    for shown, alike in halves.items():
+        if len(alike) > 1:
+            text = f"{len(alike)} keys show as {shown!r}; only the last of them is found"
+            findings.append(_finding("ambiguous_key", text))
+    return halves
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _plain(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _mark(parts: dict[str, msgspec.Raw]) -> _Mark:
-    if "journal" not in parts:
-        return _Mark(0, 0)
+    """Return the mark; what is none, because others mean something else by it, is absent."""
+    journal = parts.get("journal", msgspec.Raw(b"null"))
     try:
-        mark = msgspec.json.decode(parts["journal"], type=_Mark)
-    except msgspec.MsgspecError as error:
-        raise DamagedError(f"its journal mark: {error}") from None
-    check_format(SNAPSHOT, mark.format)
-    if mark.epoch < 0 or mark.size < 0:
-        raise DamagedError("its journal mark is negative")
-    return mark
+        check_format(SNAPSHOT, msgspec.json.decode(journal, type=_Format).format)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        return msgspec.json.decode(journal, type=_Mark)
+    except msgspec.MsgspecError:
+        return _NO_MARK
 
 
 def check_format(path: str, written: int | None) -> None:

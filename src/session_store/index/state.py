@@ -14,17 +14,19 @@ from .records import JournalRecord
 class IndexState:
     """Keys, sessions, and the ids whose delete is on record."""
 
-    __slots__ = ("_keys_of", "_orders", "deleted", "extras", "keys", "sessions")
+    __slots__ = ("_keys_of", "_orders", "deleted", "extras", "halves", "keys", "sessions")
 
     def __init__(
         self,
         keys: dict[str, str] | None = None,
         sessions: dict[str, Stored] | None = None,
         extras: dict[str, msgspec.Raw] | None = None,
+        halves: dict[str, dict[str, str]] | None = None,
     ) -> None:
         self.keys = {} if keys is None else keys
         self.sessions = {} if sessions is None else sessions
         self.extras = {} if extras is None else extras
+        self.halves = {} if halves is None else halves
         self.deleted: set[str] = set()
         self._keys_of: dict[str, list[str]] | None = None
         self._orders: dict[str, Order] = {}
@@ -37,6 +39,21 @@ class IndexState:
     def keys_of(self, session_id: str) -> list[str]:
         """Return the keys of a session."""
         return list(self._by_session().get(session_id, ()))
+
+    def keys_as_read(self) -> dict[str, str]:
+        """Return the keys for the original, those with half a character as it wrote them.
+
+        `halves` has these under the name they show as, which several may share; the last of
+        them is the one that is found. Once that name says something else they are gone.
+        """
+        written: dict[str, str] = {}
+        for key, session_id in self.keys.items():
+            alike = self.halves.get(key, {})
+            if session_id in list(alike.values())[-1:]:
+                written |= {name: id_ for name, id_ in alike.items() if id_ not in self.deleted}
+            else:
+                written[key] = session_id
+        return written
 
     def order(self, sort: str) -> Order:
         """Return all sessions by time; made at the first call, kept up to date from then on."""

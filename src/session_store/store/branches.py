@@ -1,6 +1,7 @@
 """Named ways through the tree: created in `branches.jsonl`, moved and deleted in the log."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from session_store.errors import (
@@ -8,6 +9,7 @@ from session_store.errors import (
     BranchNotFoundError,
     FileSystemError,
     MessageNotFoundError,
+    SessionNotFoundError,
 )
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import JSONLFile
@@ -78,11 +80,13 @@ class Branches:
             )
             size = await file.append(record)
             try:
-                if moved:
-                    # After the record and durably so: else a crash would cost the branch.
-                    await self._writer.commit(session_id, file.path, name)
-                    begins = size - len(close_line(write_branch(record)))
-                    await self._writer.land(log, self._deletion(name, created=begins))
+                # If it is gone this is told last, when nothing is left of the record either.
+                with suppress(SessionNotFoundError):
+                    if moved:
+                        # After the record and durably so: else a crash would cost the branch.
+                        await self._writer.commit(session_id, file.path, name)
+                        begins = size - len(close_line(write_branch(record)))
+                        await self._writer.land(log, self._deletion(name, created=begins))
                 await self._writer.still_there(session_id)
             except FileSystemError as error:
                 raise AppendUnknownError(session_id, name, str(error)) from error

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import TAIL_BYTES, JSONLFile
-from session_store.jsonl.scanner import Entry, Retracted, Scanner
+from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
 from session_store.model.ids import check_foreign_session_id
 from session_store.model.messages import encode_message
 from session_store.model.records import LogMark, Message
@@ -24,6 +24,8 @@ from .replay import Fence, Nodes, Tail
 # bytes: measured on the messages of the benchmark.
 MESSAGE_FACTOR: Final = 3
 NODE_BYTES: Final = 300
+SEAL_BYTES: Final = 512
+"""More than the line of a seal takes."""
 
 OnFence = Callable[[str, Fence], None]
 LeaseSince = Callable[[str], int | None]
@@ -99,7 +101,6 @@ class SessionLog:
             try:
                 async for entries in self.file.scan(self._scanner, size):
                     self._take(entries)
-                    self.size = max(self.size, self._scanner.position)
             except Retracted:
                 await self._open(size)
             self.size = size
@@ -239,8 +240,13 @@ class SessionLog:
         if mark.size > self.settled:
             return False
         block = await self.file.tail(mark.size, want=1 << 12)
-        last_id = block.entries[-1][2].id if block.entries else None
-        return block.scanner.position == mark.size and last_id == mark.last_id
+        offset, _, last = block.entries[-1] if block.entries else (-1, -1, None)
+        if block.scanner.position != mark.size or (last and last.id) != mark.last_id:
+            return False
+        # It may have been counted before the seal that voids it could be seen.
+        behind = await self.file.read_line(mark.size, min(mark.size + SEAL_BYTES, self.settled))
+        sealed = seal_of(behind.partition(b"\n")[0])
+        return sealed is None or sealed[0] != offset
 
     def _seal(self, offset: int, length: int) -> bytes:
         return encode_message(
