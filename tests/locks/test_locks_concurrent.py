@@ -117,7 +117,6 @@ def test_a_cancelled_waiter_leaves_the_lock_to_others() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_holds_nothing_and_is_somebody_else() -> None:
     store = MiniStore(InMemoryFileSystem(), BlockingRuntime(), ttl_ms=LONG_MS)
     run(store.locks.acquire(SESSION, "parent"))

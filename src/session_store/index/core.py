@@ -262,10 +262,6 @@ class Core:
                 )
             )
 
-    def unsettled(self) -> bool:
-        """Return whether the state holds promises that are not known to be durable."""
-        return bool(self._unsynced)
-
     async def settle(self) -> None:
         """Return when everything the state held at the call is durable (PROTOCOLS I2).
 
