@@ -35,7 +35,7 @@ class Node(Protocol):
 
 
 class Slim(Record, frozen=True, kw_only=True):
-    """A line without its content: twice as fast to decode, a tenth of the memory."""
+    """A line without its content: all that the tree of ids is made of."""
 
     id: str = ""
     parent_id: str | None = None
