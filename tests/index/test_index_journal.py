@@ -409,7 +409,7 @@ def test_a_torn_tail_is_sealed_and_nothing_is_lost(junk: bytes) -> None:
         assert run(reader.resolve_key("k8")) == "s8"
         assert codes(reader) == {"sealed_tail"}
         found = [f for f in run(reader.findings()) if f.code == "sealed_tail"]
-        assert [(f.offset, f.length) for f in found] == [(size, len(junk))]
+        assert [(f.offset, f.length) for f in found] == [(size, len(junk) + 1)]
 
 
 def test_a_sealed_line_is_no_record_even_if_it_parses() -> None:
@@ -424,9 +424,9 @@ def test_a_sealed_line_is_no_record_even_if_it_parses() -> None:
         assert not run(reader.is_deleted("s0"))
 
 
-def test_a_reader_that_took_a_sealed_line_for_a_record_takes_it_back() -> None:
+def test_a_line_that_is_being_sealed_is_a_record_at_no_moment() -> None:
     files = memory()
-    index, early = filled(files), opened(files)
+    index = filled(files)
     line = encode(JournalRecord(op="delete", session_id="s0"))
     run(files.append("sessions.1.jsonl", line[:-1]))
     run(index.refresh())
@@ -434,10 +434,24 @@ def test_a_reader_that_took_a_sealed_line_for_a_record_takes_it_back() -> None:
     run(index.register("s8", "k8", meta("s8")))
     whole = run(files.read("sessions.1.jsonl"))
 
-    # The write that seals, seen when only its first byte was there.
-    run(files.write("sessions.1.jsonl", whole[: sealing + 1]))
+    # The write that seals, seen when only a part of it was there.
+    for cut in range(sealing, len(whole)):
+        run(files.write("sessions.1.jsonl", whole[:cut]))
+        assert run(opened(files).has("s0"))
+
+
+def test_a_reader_that_took_a_sealed_line_for_a_record_takes_it_back() -> None:
+    files = memory()
+    filled(files)
+    early = opened(files)
+    line = encode(JournalRecord(op="delete", session_id="s0"))
+    offset = run(files.stat("sessions.1.jsonl")).size
+    seal = encode(JournalRecord(op="torn", offset=offset, length=len(line) - 1))
+
+    # As it looks where a tail is ended by nothing but its LF.
+    run(files.append("sessions.1.jsonl", line))
     assert not run(early.has("s0"))
-    run(files.write("sessions.1.jsonl", whole))
+    run(files.append("sessions.1.jsonl", seal))
 
     assert run(early.has("s0"))
 

@@ -72,8 +72,27 @@ def test_a_torn_tail_is_sealed_by_the_next_writer_in_one_write(
     assert before == ["a"]
     assert after == ["a", f"seal-{boundary}", "b"]
     data = run(files.read(log.path))
-    assert data[boundary : boundary + len(torn) + 1] == torn + b"\n"
+    assert data[boundary : boundary + len(torn) + 2] == torn + b"~\n"
     assert [damage.code for damage in log.damage] == ["sealed_tail"]
+
+
+def test_a_tail_that_lacks_only_its_line_feed_is_a_record_for_nobody_while_it_is_sealed(
+    files: InMemoryFileSystem, log: JSONLFile[Message], message: Make
+) -> None:
+    run(log.append(message("a")))
+    run(log.append(message("torn")))
+    size = run(files.stat(log.path)).size - 1
+    run(files.write(log.path, run(files.read(log.path, 0, size))))
+    run(log.append(message("b")))
+    whole = run(files.read(log.path))
+
+    seen: set[str] = set()
+    for cut in range(size, len(whole)):
+        run(files.write(log.path, whole[:cut]))
+        seen |= {found.id for found in run(log.read_all())}
+
+    assert "torn" not in seen
+    assert "a" in seen
 
 
 def test_a_log_without_seals_ends_a_torn_tail_by_a_line_feed(

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from session_store.errors import ConflictError, FileSystemError, NotFoundError, UnavailableError
 from session_store.files.filesystem import ABSENT, FileSystem, IfVersion
+from session_store.jsonl.lines import TAIL_END, TAIL_MARK
 from session_store.model.records import Finding, SessionMetadata
 from session_store.runtime import Runtime
 
@@ -190,10 +191,9 @@ class Core:
         if self.broken or not place.size:
             raise StaleError
         if place.tail:
-            torn = JournalRecord(
-                op="torn", at=records[0].at, offset=place.offset, length=len(place.tail)
-            )
-            lines = b"\n" + encode(torn) + lines
+            length = len(place.tail) + len(TAIL_MARK)
+            torn = JournalRecord(op="torn", at=records[0].at, offset=place.offset, length=length)
+            lines = TAIL_END + encode(torn) + lines
         await self._send(place.path, lines, place.size)
         self.wrote = True
         self._feed(place.tail + lines, promised=any(record.promises for record in records))

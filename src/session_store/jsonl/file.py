@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
 from session_store.files.filesystem import FileSystem
 
-from .lines import close_line
+from .lines import TAIL_END, TAIL_MARK, close_line
 from .objects import decode_object, encode_object
 from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner, seal_of
 
@@ -101,7 +101,7 @@ class JSONLFile(Generic[R]):
             return b""
         if self._seal is None:
             return b"\n"
-        return b"\n" + close_line(self._seal(size - torn, torn))
+        return TAIL_END + close_line(self._seal(size - torn, torn + len(TAIL_MARK)))
 
     async def torn_tail(self, size: int) -> int:
         """Return how many bytes follow the last LF of the first `size` bytes."""

@@ -11,6 +11,11 @@ from zlib import crc32
 CRC_MARK: Final = b',"crc":"'
 CRC_TAIL_BYTES: Final = 18  # len(',"crc":"xxxxxxxx"}')
 
+# The byte before the LF keeps a tail that lacked nothing but its LF from parsing: a reader may
+# see the LF before the seal that follows it in the same write.
+TAIL_MARK: Final = b"~"
+TAIL_END: Final = TAIL_MARK + b"\n"
+
 _HEX: Final = frozenset(b"0123456789abcdef")
 _BLANK: Final = b" \t\r\0"
 

@@ -8,7 +8,7 @@ its last line never came; at the end of the log it is pending).
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .lines import damage, parse_object, split_lines
+from .lines import TAIL_MARK, damage, parse_object, split_lines
 
 SEAL_MARK: Final = b'"kind":"seal"'
 
@@ -110,7 +110,7 @@ class Scanner(Generic[R]):
     def _read(self, offset: int, line: bytes) -> R | None:
         if line[0] == 0:
             stripped = line.lstrip(b"\0")
-            if not stripped:
+            if stripped in (b"", TAIL_MARK):
                 self._note("nul_run", offset, line, "NUL bytes instead of a record")
                 return None
             self._note("nul_run", offset, line[: -len(stripped)], "NUL bytes before a record")
