@@ -9,13 +9,14 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check campaign clean
 
 help:
-	@echo "make demo    see what it does, in a minute"
-	@echo "make test    run all tests, with coverage"
-	@echo "make check   format, lint, types, and the tests of the code base itself"
-	@echo "make clean   remove what these made"
+	@echo "make demo      see what it does, in a minute"
+	@echo "make test      run all tests, with coverage"
+	@echo "make check     format, lint, types, and the tests of the code base itself"
+	@echo "make campaign  break it for hours; SHORT=1 for minutes, ONLY=sigkill for one part"
+	@echo "make clean     remove what these made"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo.py
@@ -34,6 +35,9 @@ check: $(VENV)/.dev
 	$(BIN)/pyright
 	$(BIN)/pytest -q tests/house
 
+campaign: $(VENV)/.campaign
+	$(BIN)/python tests/crash/campaign.py $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
+
 clean:
 	rm -rf $(VENV) build dist demo-sessions .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache
@@ -49,6 +53,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) 'pip>=25.1'
 	@$(PIP) -c constraints.txt -e '.[cli]'
+	@touch $@
+
+# What the campaigns need besides. Root, mounts, strace, mkfs and FUSE are used where they are.
+$(VENV)/.campaign: $(VENV)/.dev
+	@echo "Installing what the campaigns need …"
+	@$(PIP) -c constraints.txt --group campaign
 	@touch $@
 
 # What the tests need besides.

@@ -33,7 +33,7 @@ def requirements() -> list[Requirement]:
     for extra in project["optional-dependencies"].values():
         texts += extra
     for group in pyproject()["dependency-groups"].values():
-        texts += group
+        texts += [entry for entry in group if isinstance(entry, str)]
     every = [Requirement(text) for text in texts]
     return [requirement for requirement in every if requirement.name != project["name"]]
 
