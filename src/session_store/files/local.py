@@ -21,6 +21,7 @@ from .descriptors import Descriptor, Descriptors
 from .drafts import Parts, discard_draft, draft_name, split_path
 from .filesystem import ANY, FileStats, IfVersion, Page, Traits
 from .logs import Logs
+from .mounts import refuse_network
 from .posix import BusyError, MovedError, translated
 from .swapping import check_version, install, remove, stats_of
 from .syncing import Syncing
@@ -37,7 +38,8 @@ class RealFileSystem:
 
     The folder is made by the first write, and nobody but its owner can read what is made in
     it. Links below it are refused. A call that others keep waiting for longer than
-    `io_timeout_ms` raises `UnavailableError`.
+    `io_timeout_ms` raises `UnavailableError`. A folder on a network file system is refused by
+    `ConfigError`: with `allow_network` it is taken, and what is promised is up to that network.
     """
 
     def __init__(
@@ -46,9 +48,12 @@ class RealFileSystem:
         *,
         runtime: Runtime | None = None,
         io_timeout_ms: int = IO_TIMEOUT_MS,
+        allow_network: bool = False,
     ) -> None:
         self._runtime = runtime or BlockingRuntime()
         self._io_timeout = io_timeout_ms / 1000
+        if not allow_network:
+            refuse_network(os.fspath(root))
         self._shared = _Shared(os.path.abspath(os.fspath(root)), self._io_timeout)
         self._tree = self._shared.tree
         self._appending = self._shared.appending

@@ -11,26 +11,33 @@ from .memory import InMemoryFileSystem
 
 
 def open_files(url: str | os.PathLike[str], *, io_timeout_ms: int = 10_000) -> FileSystem:
-    """Return the file system at a path, a `file:` URL, or `memory:` (empty, yours alone)."""
+    """Return the file system at a path, a `file:` URL, or `memory:` (empty, yours alone).
+
+    `file:folder?allow_network=1` takes a folder on a network file system too.
+    """
     if url == "memory:":
         return InMemoryFileSystem()
     if isinstance(url, str):
-        return RealFileSystem(_folder(url), io_timeout_ms=io_timeout_ms)
+        folder, allow_network = _folder(url)
+        return RealFileSystem(folder, io_timeout_ms=io_timeout_ms, allow_network=allow_network)
     if isinstance(url, os.PathLike):
         return RealFileSystem(url, io_timeout_ms=io_timeout_ms)
     raise ConfigError("url", f"a path or a URL, not {type(url).__name__}")
 
 
-def _folder(url: str) -> str:
+def _folder(url: str) -> tuple[str, bool]:
+    """Return the folder, and whether it may be on a network."""
     scheme, separator, rest = url.partition(":")
     if not separator or len(scheme) < 2 or not scheme.replace("+", "").isalnum():
         if not url:
             raise ConfigError("url", "empty; give a folder such as './sessions', or memory:")
-        return url
+        return url, False
     if scheme != "file":
         # The rest may hold a password.
         raise ConfigError("url", f"no engine for {scheme!r}: there are file: and memory:")
-    path = rest
+    path, _, query = rest.partition("?")
+    if query not in {"", "allow_network=1"}:
+        raise ConfigError("url", "a file: URL takes only ?allow_network=1 (a ? in a name is %3F)")
     if rest.startswith("//"):
         parts = urlsplit(url)
         if parts.netloc not in {"", "localhost"}:
@@ -41,4 +48,4 @@ def _folder(url: str) -> str:
     folder = unquote(path)
     if "\0" in folder:
         raise ConfigError("url", "a file: URL cannot hold NUL")
-    return folder
+    return folder, bool(query)
