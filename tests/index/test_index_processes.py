@@ -180,12 +180,15 @@ run(index.close())
 """
 
 
-def test_who_may_only_read_can_read() -> None:
+@pytest.mark.parametrize("lagging", [False, True])
+def test_who_may_only_read_can_read(lagging: bool) -> None:
     # Not in tmp_path: that is closed to others.
     with TemporaryDirectory() as folder:
         root = Path(folder, "store")
         run(opened(RealFileSystem(root)).register("s1", "k1", meta("s1")))
-        closed(RealFileSystem(root))
+        if not lagging:
+            closed(RealFileSystem(root))
+        assert ("k1" in (root / SNAPSHOT).read_text()) is not lagging
         Path(folder).chmod(0o755)
         for path in (*root.iterdir(), root):
             path.chmod(0o555)

@@ -3,6 +3,7 @@
 Every method is one attempt that never waits: whoever meets a taken lock gets `BusyError`.
 """
 
+import errno
 import os
 from functools import partial
 from typing import Final
@@ -17,6 +18,7 @@ from .posix import BusyError, MovedError
 from .tree import ATTEMPTS, Tree
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND
+_READ_ONLY: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Appending:
@@ -37,9 +39,18 @@ class Appending:
         return log, found
 
     def current(self, path: str, parts: Parts) -> Log:
-        """Return the log that is the path's right now, open, or raise `NotFoundError`."""
+        """Return the log that is the path's right now, open, or raise `NotFoundError`.
+
+        For who may not write it is open for reading, which is enough to sync it.
+        """
         known = self.known(path)
-        log = known[0] if known else self._open(path, parts)
+        try:
+            log = known[0] if known else self._open(path, parts)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            # Not kept: whoever may write later shall not meet a descriptor that cannot.
+            log = self._opened(path, parts, os.O_RDONLY)
         if log is None:
             self.let_go(path)
             raise NotFoundError(path)
@@ -101,11 +112,15 @@ class Appending:
             raise BusyError
 
     def _open(self, path: str, parts: Parts) -> Log | None:
+        log = self._opened(path, parts, _FLAGS)
+        return None if log is None else self._logs.put(log)
+
+    def _opened(self, path: str, parts: Parts, flags: int) -> Log | None:
         chain = self._tree.open(parts[:-1], path)
         if chain is None:
             return None
-        opened = self._tree.open_file(chain[-1], parts[-1], _FLAGS, path)
-        return None if opened is None else self._logs.put(Log(path, *opened))
+        opened = self._tree.open_file(chain[-1], parts[-1], flags, path)
+        return None if opened is None else Log(path, *opened)
 
     def _create(self, path: str, parts: Parts) -> Log | None:
         """Return the new, empty log, or None if it has to be looked for again."""
