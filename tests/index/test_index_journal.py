@@ -386,6 +386,22 @@ def test_storage_that_stays_away_is_told_as_unknown() -> None:
     assert caught.value.unknown
 
 
+def test_a_change_that_landed_and_could_not_be_made_durable_is_told_as_unknown() -> None:
+    files = Counting()
+    index = filled(files)
+    files.fail_sync = UnavailableError("x", "the disk failed")
+
+    with pytest.raises(UnavailableError) as changed:
+        run(index.register("s5", "k5", meta("s5")))
+    with pytest.raises(UnavailableError) as asked:
+        run(index.resolve_key("k5"))
+    files.fail_sync = None
+
+    assert changed.value.unknown
+    assert not asked.value.unknown
+    assert run(index.resolve_key("k5")) == "s5"
+
+
 def test_endless_conflicts_end_in_unavailable() -> None:
     files = Counting()
     index = opened(files, io_timeout_ms=20)
@@ -595,6 +611,7 @@ class Counting(InMemoryFileSystem):
         super().__init__()
         self.calls: list[str] = []
         self.fail: Exception | None = None
+        self.fail_sync: Exception | None = None
         self.lose_next_answer = False
         self.happened = False
 
@@ -612,6 +629,8 @@ class Counting(InMemoryFileSystem):
 
     async def sync(self, path: str) -> None:
         self.calls.append(f"sync {path}")
+        if self.fail_sync:
+            raise self.fail_sync
         await super().sync(path)
 
     async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:

@@ -12,6 +12,7 @@ from session_store.errors import (
     InvalidIdError,
     NotFoundError,
     SessionNotFoundError,
+    UnavailableError,
 )
 from session_store.files.filesystem import FileSystem
 from session_store.model.records import Finding, LogMark, SessionMetadata
@@ -275,11 +276,21 @@ class JournalIndex(SessionIndexManager):
 
     async def _change(self, decide: Callable[[IndexState], Decision[T]]) -> T:
         """Return what `decide` answers when its records stand right behind what it has seen."""
+        written: list[JournalRecord] = []
+
+        def deciding(state: IndexState) -> Decision[T]:
+            answer, written[:] = decide(state)
+            return answer, written
+
         async with self._mutex:
-            answer = await self._access.write(decide)
+            answer = await self._access.write(deciding)
             await self._write_notes_if_due()
-        # Outside of the mutex, so that many who wait share one sync.
-        await self._core.settle()
+        try:
+            # Outside of the mutex, so that many who wait share one sync.
+            await self._core.settle()
+        except UnavailableError as error:
+            # What stands in the journal may count, though nobody can say that it will last.
+            raise UnavailableError(error.path, error.reason, unknown=bool(written)) from error
         return answer
 
     async def _note(self, session_id: str, changes: dict[str, Any], *, recount: bool) -> None:
