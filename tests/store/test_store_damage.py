@@ -240,3 +240,30 @@ def test_an_unreadable_lock_is_no_lock(root: Path, log: Path, lock: bytes) -> No
         with chat.lock(timeout_ms=5_000):
             chat.append("user", "next")
     assert contents(root)[-1] == "next"
+
+
+def test_a_log_cut_between_two_lines_is_known_by_what_the_index_remembers(
+    root: Path, log: Path
+) -> None:
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:3]))
+
+    short = [finding for finding in check(root).findings if finding.code == "log_short"]
+
+    assert [(one.path, one.offset) for one in short] == [
+        (f"{log.parent.name}/{LOG}", len(b"".join(lines[:3])))
+    ]
+    assert contents(root) == ["m0", "m1", "m2"]
+
+
+def test_a_log_that_ends_otherwise_than_the_index_remembers_is_reported(
+    root: Path, log: Path
+) -> None:
+    whole = log.read_bytes()
+    other = whole.splitlines(keepends=True)
+    log.write_bytes(b"".join([*other[:3], other[4], other[3]]))
+
+    found = codes(root)
+
+    assert "stale_count" in found
+    assert "log_short" not in found

@@ -231,7 +231,10 @@ class Checker:
         mark = metadata.log if metadata else None
         if metadata is None or mark is None:
             return
-        if not await log.holds(mark):
+        if log.size < mark.size:
+            text = f"it has {log.size} bytes, the index remembers {mark.size}: the rest is lost"
+            found.append(_finding("warning", "log_short", log.path, text, log.size))
+        elif not await log.holds(mark):
             text = "the index counted another log than this one; it is counted anew when asked"
             found.append(_finding("warning", "stale_count", "sessions.json", text))
         elif mark.size == log.settled and mark.messages != count:
