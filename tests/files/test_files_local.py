@@ -148,15 +148,30 @@ class TestRoot:
             assert str(tmp_path) not in str(caught.value)
         assert (tmp_path / "root").read_bytes() == b"precious"
 
-    def test_a_root_that_was_removed_is_made_again(self, root: Path, files: RealFileSystem) -> None:
+    @pytest.mark.parametrize("instead", ["nothing", "another folder"])
+    def test_a_root_that_is_not_there_any_more_is_refused_until_it_is_back(
+        self, root: Path, files: RealFileSystem, instead: str
+    ) -> None:
         run(files.append("a/f", b"1"))
-        (root / "a/f").unlink()
-        (root / "a").rmdir()
-        root.rmdir()
+        elsewhere = root.rename(root.with_name("elsewhere"))
+        if instead == "another folder":
+            root.mkdir()  # the place where its disk was mounted, perhaps
 
-        assert run(files.list("")).names == []
-        assert run(files.append("a/f", b"12")) == 2
-        run(files.sync("a/f"))
+        for call in (
+            lambda: files.list(""),
+            lambda: files.read("a/f"),
+            lambda: files.append("a/f", b"2"),
+            lambda: files.write("g", b"2"),
+            lambda: files.delete("a/f"),
+        ):
+            with pytest.raises(UnavailableError, match="not in its place"):
+                run(call())
+
+        if instead == "another folder":
+            assert not list(root.iterdir())
+            root.rmdir()
+        elsewhere.rename(root)
+        assert run(files.append("a/f", b"2", if_size=1)) == 2
 
 
 class TestLinks:

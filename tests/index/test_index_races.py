@@ -259,8 +259,11 @@ def test_a_slow_rotation_never_replaces_what_is_newer(
 
     lost = known - set(run(index.all_ids()))
     errors = [found for found in run(index.findings()) if found.severity == "error"]
+    # An older sessions.json in the place of a newer one is found out by `.prev`, and put aside.
+    aside = [name for name in names(files) if name.startswith("sessions.json.damaged-")]
+    wrong = errors + (aside if path == "sessions.json" else [])
     assert files.overtake is None
-    assert (not lost and not errors) == safe
+    assert (not lost and not wrong) == safe
 
 
 def test_a_rotation_overtaken_while_it_looks_leaves_the_previous_snapshot_as_new_as_it_is() -> None:

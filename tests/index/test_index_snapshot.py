@@ -23,7 +23,7 @@ from index_kit import (
 
 from session_store.errors import CorruptionError, StorageFullError
 from session_store.files import InMemoryFileSystem
-from session_store.index import JournalIndex
+from session_store.index import JournalIndex, rotation
 from session_store.index.snapshot import decode_snapshot
 from session_store.model.records import LogMark, SessionMetadata
 from session_store.runtime import BlockingRuntime, run
@@ -536,3 +536,46 @@ def test_a_late_opener_cannot_undo_a_rebuild() -> None:
     assert waited
     assert state_of(late) == expected
     assert state_of(opened(files)) == expected
+
+
+def test_a_delete_is_known_behind_the_snapshot_that_has_it() -> None:
+    """Its folder may still be there: who takes it for a lost session brings it back."""
+    files = memory()
+    index = filled(files)
+    run(files.write("s0/messages.jsonl", b"{}\n"))
+    run(index.delete("s0"))
+    run(index.close())
+
+    fresh = opened(files)
+
+    assert run(fresh.is_deleted("s0"))
+    assert not run(fresh.is_deleted("s1"))
+    assert not run(fresh.is_deleted("never"))
+
+
+def test_a_first_rotation_that_was_cut_off_needs_no_previous_snapshot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = memory()
+    index = filled(files)
+    run(index.flush(snapshot=True))
+    with monkeypatch.context() as patched:
+        patched.setattr(rotation, "ROTATE_BYTES", 1)
+        patched.setattr(rotation, "_publish", _die)
+        with pytest.raises(ZeroDivisionError):
+            run(index.register("s8", "k8", meta("s8")))
+    after = opened(files)
+    run(after.register("s9", "k9", meta("s9")))
+    run(after.flush(snapshot=True))
+
+    found = codes(opened(files))
+    run(files.delete(SNAPSHOT))
+
+    assert "sessions.2.jsonl" in names(files)
+    assert "sessions.json.prev" not in names(files)
+    assert found == set()
+    assert state_of(opened(files))[0] == {"k0": "s0", "k1": "s1", "k9": "s9"}
+
+
+async def _die(*_: object) -> None:
+    raise ZeroDivisionError

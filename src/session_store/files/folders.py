@@ -12,7 +12,7 @@ from .drafts import is_draft
 from .filesystem import Page
 from .paths import check_component
 
-_ATTEMPTS: Final = 16
+_ATTEMPTS: Final = 64
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -21,6 +21,11 @@ _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
 _FOLDER: Final = _ROOT | os.O_NOFOLLOW
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK
 
+_GONE: Final = (
+    "the root folder is not in its place any more (moved, removed, or its disk unmounted); "
+    "bring it back, or open the store anew"
+)
+
 T = TypeVar("T")
 
 Chain = list[Descriptor]
@@ -34,6 +39,7 @@ class Tree:
         self.root = root
         self._descriptors = descriptors
         self._unsynced: set[str] = set()
+        self._identity: tuple[int, int] | None = None
 
     def status(self, path: str) -> os.stat_result | None:
         """Return what `path` names right now, by one system call.
@@ -44,8 +50,11 @@ class Tree:
 
     def open(self, parts: Parts, path: str) -> Chain | None:
         """Return the open folders, or None if one of them is not there."""
+        root = self._open_root(path)
+        if root is None:
+            return None
+        chain = [root]
         try:
-            chain = [self._open_root(path)]
             for name in parts:
                 chain.append(self._open_folder(chain[-1], name, path))
         except (FileNotFoundError, NotADirectoryError):
@@ -111,13 +120,30 @@ class Tree:
             posix.fsync(folder.fd)
             self._unsynced.discard(above)
 
-    def _open_root(self, path: str) -> Descriptor:
+    def _open_root(self, path: str) -> Descriptor | None:
+        """Return the root, open, or None as long as there was none.
+
+        Once it was there it is that folder and no other: what is in its place when it was
+        moved, or its disk unmounted, would become a second store beside the first.
+        """
+        known = self._identity  # before the look: another thread may be making it
         try:
-            return self._descriptors.open(self.root, _ROOT)
+            root = self._descriptors.open(self.root, _ROOT)
+        except FileNotFoundError:
+            if known is None:
+                return None
+            raise UnavailableError(path, _GONE) from None
         except NotADirectoryError:
             raise UnavailableError(
                 path, "the root, or what should be a folder above it, is a file"
             ) from None
+        found = os.fstat(root.fd)
+        identity = found.st_dev, found.st_ino
+        if known is None:
+            self._identity = identity
+        elif identity != known:
+            raise UnavailableError(path, _GONE)
+        return root
 
     def _open_folder(self, parent: Descriptor, name: str, path: str) -> Descriptor:
         try:
@@ -150,10 +176,9 @@ class Tree:
             os.chmod(name, 0o700, dir_fd=parent.fd)
 
     def _make_root(self, path: str) -> Descriptor:
-        try:
-            return self._open_root(path)
-        except FileNotFoundError:
-            pass
+        root = self._open_root(path)
+        if root is not None:
+            return root
         missing = [self.root]
         while not os.path.exists(above := os.path.dirname(missing[-1])):
             missing.append(above)
@@ -164,4 +189,7 @@ class Tree:
                 continue
             os.chmod(folder, 0o700)
             self._unsynced.add(os.path.dirname(folder))
-        return self._open_root(path)
+        root = self._open_root(path)
+        if root is None:
+            raise posix.MovedError
+        return root

@@ -30,6 +30,8 @@ RETRY_SECONDS: Final = 0.01
 MAX_READS: Final = 100
 MAX_PASSED: Final = 16
 
+_SEVERITY: Final = {"unknown_op": "info", "sealed_tail": "info", "damaged_checksum": "warning"}
+
 Commit = Callable[[str], Awaitable[None]]
 Recount = Callable[[str], Awaitable[SessionMetadata | None]]
 
@@ -249,7 +251,7 @@ class Core:
                 self.state.apply(record)
 
     def _note_damage(self, path: str, code: str, offset: int, length: int, reason: str) -> None:
-        severity = {"unknown_op": "info", "sealed_tail": "info"}.get(code, "error")
+        severity = _SEVERITY.get(code, "error")
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(
                 Finding(

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from session_store.jsonl.lines import parse_object
+from session_store.jsonl.lines import parse_json, parse_object
 from session_store.model.records import LogMark, SessionMetadata
 
 Stored: TypeAlias = msgspec.Raw | dict[str, Any]
@@ -37,7 +37,7 @@ def fields_of(stored: Stored) -> Mapping[str, Any]:
         stored = msgspec.Raw(msgspec.json.encode(stored))
     try:
         fields = _any.decode(stored)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         try:
             fields = parse_object(bytes(stored))
         except ValueError:
@@ -52,7 +52,7 @@ def _kept(stored: Stored) -> Mapping[str, Any]:
     shown = fields_of(stored)
     if not shown or b"\\u" not in bytes(stored):
         return shown
-    read = json.loads(bytes(stored).decode("utf-8", "replace"))
+    read = parse_json(bytes(stored))
     fields = {plain(name): value for name, value in read.items()}
     return {
         name: shown[name] if shown[name] == fields[name] else dump(fields[name]) for name in shown
@@ -75,7 +75,7 @@ def to_metadata(session_id: str, stored: Stored) -> SessionMetadata:
     data = msgspec.json.encode(stored) if isinstance(stored, dict) else stored
     try:
         metadata = _typed.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return _leniently(session_id, fields_of(stored))
     return (
         metadata if metadata.session_id == session_id else replace(metadata, session_id=session_id)
@@ -108,7 +108,7 @@ def time_of(stored: Stored, sort: str) -> float:
     if not isinstance(stored, dict):
         try:
             times = _times.decode(stored)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             pass
         else:
             return times.updated_at if sort == "updated" else times.created_at

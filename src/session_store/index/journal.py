@@ -19,13 +19,15 @@ from session_store.model.records import Finding, LogMark, SessionMetadata
 from session_store.runtime import Runtime, on_fork
 
 from .access import Access, Decision
-from .core import Commit, Core, Recount
+from .core import Base, Commit, Core, Recount
 from .fields import merge, to_metadata, to_stored
 from .lazy import LazyNotes, to_records
 from .manager import SessionIndexManager, SessionPage
 from .paging import from_cursor, look, make_query, to_cursor
 from .records import SNAPSHOT, JournalRecord
+from .rotation import recall_deletes
 from .snapshot import unsafe
+from .spare import spare_findings
 from .state import IndexState
 
 T = TypeVar("T")
@@ -57,6 +59,7 @@ class JournalIndex(SessionIndexManager):
         self._access = Access(self._core)
         self._lazy = LazyNotes(save_delay_ms)
         self._mutex = runtime.mutex()
+        self._recalled: Base | None = None
         on_fork(self)
 
     def after_fork(self) -> None:
@@ -115,9 +118,22 @@ class JournalIndex(SessionIndexManager):
                 found.append(
                     Finding(severity="info", code="snapshot_lags", path=SNAPSHOT, detail=detail)
                 )
+            if place.tail:
+                found.append(
+                    Finding(
+                        severity="warning",
+                        code="torn_tail",
+                        path=place.path,
+                        detail="a write that was cut off; the next change seals it",
+                        offset=place.offset,
+                        length=len(place.tail),
+                    )
+                )
             return found
 
-        return await self._ask(report)
+        found = await self._ask(report)
+        async with self._mutex:
+            return found + await spare_findings(self._core)
 
     async def rebuild(self) -> None:
         """See `SessionIndexManager.rebuild`."""
@@ -151,7 +167,19 @@ class JournalIndex(SessionIndexManager):
 
     async def is_deleted(self, session_id: str) -> bool:
         """See `SessionIndexManager.is_deleted`."""
-        return await self._ask(lambda state: session_id in state.deleted)
+
+        def look(state: IndexState) -> bool | None:
+            return session_id in state.deleted or (False if session_id in state.sessions else None)
+
+        known = await self._ask(look)
+        if known is not None:
+            return known
+        async with self._mutex:
+            await self._access.catch_up()
+            if self._recalled is not self._core.base:
+                await recall_deletes(self._core)
+                self._recalled = self._core.base
+            return session_id in self._core.state.deleted
 
     async def metadata(self, session_id: str) -> SessionMetadata | None:
         """See `SessionIndexManager.metadata`."""

@@ -1,13 +1,13 @@
 """Opening an index: from its snapshot and the journals since, whatever state they are in."""
 
-from session_store.errors import ConflictError, NotFoundError
+from session_store.errors import ConflictError, CorruptionError, NotFoundError
 from session_store.files.filesystem import ABSENT
 
 from .core import Base, Core, Place, RetractedError, StaleError
 from .merge import corrections
 from .past import least_mark, state_at
 from .rebuild import list_root, rebuild
-from .records import SNAPSHOT, JournalRecord, encode, is_header, journal_path
+from .records import PREVIOUS, SNAPSHOT, JournalRecord, encode, is_header, journal_path
 from .rotation import INLINE_BYTES
 from .snapshot import DamagedError, Snapshot, decode_snapshot, encode_snapshot
 from .state import IndexState
@@ -33,7 +33,11 @@ async def load(core: Core) -> None:
     epoch, size = snapshot.epoch, snapshot.size
     if not epoch:
         epoch, size = await least_mark(core)
-    await _follow(core, snapshot, Base(version, len(data), epoch, size, snapshot.foreign))
+    try:
+        await _follow(core, snapshot, Base(version, len(data), epoch, size, snapshot.foreign))
+    except DamagedError as error:
+        await rebuild(core, await list_root(core.files), data, version, str(error))
+        return
     if snapshot.foreign and not core.broken:
         await _let_stand(core, data)
 
@@ -93,10 +97,27 @@ async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:
         size = (await core.files.stat(path)).size
     except NotFoundError:
         if core.place.epoch:
+            await _refuse_stale(core)
             core.find("error", "journal_missing", path, "what it held is lost")
         return
     text = f"it has {size} bytes, the snapshot has read {core.place.size}"
     core.find("error", "journal_short", path, text)
+
+
+async def _refuse_stale(core: Core) -> None:
+    """Raise `DamagedError` if this snapshot is a copy from before the previous one.
+
+    Its journals were removed when that was written, and what they said is known from there.
+    """
+    previous, _ = await core.read_whole(PREVIOUS)
+    if core.base is None or await core.version(SNAPSHOT) != core.base.version:
+        raise StaleError
+    try:
+        newer = previous is not None and decode_snapshot(previous).epoch > core.place.epoch
+    except (DamagedError, CorruptionError):
+        return
+    if newer:
+        raise DamagedError(f"an old copy, from before {PREVIOUS}")
 
 
 __all__ = ["load"]

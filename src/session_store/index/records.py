@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from session_store.jsonl.lines import close_line, damage, parse_object, split_lines
+from session_store.jsonl.lines import close_line, damage, is_blurred, parse_object, split_lines
 
 SNAPSHOT: Final = "sessions.json"
 PREVIOUS: Final = "sessions.json.prev"
@@ -105,7 +105,7 @@ def decode(line: bytes) -> JournalRecord:
         raise ValueError(wrong)
     try:
         record = _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         record = _decode_leniently(line)
     for field in _REQUIRED.get(record.op, ()):
         value = getattr(record, field)
@@ -127,7 +127,11 @@ def _decode_leniently(line: bytes) -> JournalRecord:
     except msgspec.MsgspecError as error:
         raise ValueError(f"a record {op!r} that is not as it should be: {error}") from None
     if metadata is not None:
-        record.metadata = msgspec.Raw(json.dumps(metadata, separators=(",", ":")).encode())
+        try:
+            text = json.dumps(metadata, separators=(",", ":"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        record.metadata = msgspec.Raw(text.encode())
     return record
 
 
@@ -151,6 +155,9 @@ def scan(data: bytes, offset: int, last: int = -1) -> Scan:
                 _void(record, at, last, offset, records, wrong)
             else:
                 records.append((at, record))
+                if is_blurred(line):
+                    text = "its checksum is damaged; by all it still says the rest is whole"
+                    wrong.append(("damaged_checksum", at, len(line), text))
         last = at
     return Scan(records, wrong, end, last)
 

@@ -146,6 +146,14 @@ async def deletes_in(core: Core, epoch: int) -> set[str]:
     return {record.session_id for record in records if record.op == "delete" and record.session_id}
 
 
+async def recall_deletes(core: Core) -> None:
+    """Know of every delete whose folder may still be there: no snapshot names those before it."""
+    epoch = core.place.epoch
+    while epoch > 0 and await core.files.exists(journal_path(epoch)):
+        core.state.deleted |= await deletes_in(core, epoch) - core.state.sessions.keys()
+        epoch -= 1
+
+
 async def _carry_deletes(core: Core, epoch: int) -> None:
     """Finish the deletes of a journal about to go, whose folders are still there.
 

@@ -5,15 +5,21 @@ its own changes and layout: then the checksum no longer stands at the end, and t
 *foreign*, the newest truth in somebody else's words.
 """
 
-import json
-from typing import Annotated, Any, Final, NamedTuple, NoReturn
+from typing import Annotated, Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
 from session_store.errors import CorruptionError, InvalidIdError
 from session_store.files.paths import check_component
-from session_store.jsonl.lines import CRC_MARK, CRC_TAIL_BYTES, close_line, damage
+from session_store.jsonl.lines import (
+    CRC_MARK,
+    CRC_TAIL_BYTES,
+    close_line,
+    damage,
+    is_blurred,
+    parse_json,
+)
 from session_store.model.records import Finding
 
 from .fields import Stored, dump, plain
@@ -85,8 +91,14 @@ def decode_snapshot(data: bytes) -> Snapshot:
     halves: dict[str, dict[str, str]] = {}
     try:
         parts, keys, sessions = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        parts, keys, sessions = _decode_leniently(line, findings, halves)
+    except (ValueError, RecursionError):
+        try:
+            parts, keys, sessions = _decode_leniently(line, findings, halves)
+        except RecursionError:
+            raise DamagedError("nested too deeply") from None
+    if is_blurred(line):
+        text = "its checksum is damaged; by all it still says the rest is whole"
+        findings.append(_finding("damaged_checksum", text))
     mark = _mark(parts)
     findings += _suspects(keys, sessions)
     return Snapshot(
@@ -126,8 +138,8 @@ def _decode_leniently(
     line: bytes, findings: list[Finding], halves: dict[str, dict[str, str]]
 ) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
     try:
-        value = json.loads(line.decode("utf-8", "replace"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise DamagedError(f"no JSON: {error}" if line.strip(b" \t\r\n\0") else "empty") from None
     if not isinstance(value, dict):
         raise DamagedError("no JSON object")
@@ -160,20 +172,16 @@ def _halves(named: dict[str, str], findings: list[Finding]) -> dict[str, dict[st
     return halves
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
 def _mark(parts: dict[str, msgspec.Raw]) -> _Mark:
     """Return the mark; what is none, because others mean something else by it, is absent."""
     journal = parts.get("journal", msgspec.Raw(b"null"))
     try:
         check_format(SNAPSHOT, msgspec.json.decode(journal, type=_Format).format)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
         return msgspec.json.decode(journal, type=_Mark)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _NO_MARK
 
 

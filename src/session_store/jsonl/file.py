@@ -199,7 +199,7 @@ class JSONLFile(Generic[R]):
                 scanner = Scanner(self._decode, start + cut)
                 entries = scanner.feed(data[cut:])
                 if followed:
-                    scanner.finish()
+                    entries += scanner.finish()
                 return Block(start + cut, entries, scanner)
             want *= 4
 

@@ -2,15 +2,17 @@
 
 Pure: fed with bytes in order, it gives the records whose fate is settled. The rules are
 PROTOCOLS A5 (a sealed tail is no record, even if it parses) and B1 (a batch is torn only if
-its last line never came; at the end of the log it is pending).
+its last line never came; at the end of the log it is pending). How many lines damage took
+nobody knows: a line feed may be gone, or one more be there.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .lines import TAIL_MARK, damage, parse_object, split_lines
+from .lines import TAIL_MARK, damage, is_blurred, parse_object, split_lines
 
 SEAL_MARK: Final = b'"kind":"seal"'
+SEAL_TEXT: Final = b'"control":{' + SEAL_MARK
 
 
 class LineRecord(Protocol):
@@ -21,6 +23,8 @@ class LineRecord(Protocol):
         """(k, n) on the k-th of n lines that stand or fall together."""
         ...
 
+
+_NO_BATCH: Final = (0, 0)
 
 R = TypeVar("R", bound=LineRecord)
 
@@ -58,6 +62,9 @@ class Scanner(Generic[R]):
         self._held_from = 0
         self._places = 0
         self._expected = 0
+        self._gap = 0
+        self._cut = False
+        self._ended = _NO_BATCH
         self._damaged_run = 0
         self._damaged_from = 0
 
@@ -88,6 +95,7 @@ class Scanner(Generic[R]):
             elif record.batch is None and not self._expected:
                 found.append((offset, offset + len(line), record))
                 self._damaged_run = 0
+                self._ended = _NO_BATCH
             else:
                 self._place(offset, line, record, found)
                 self._damaged_run = 0
@@ -96,16 +104,23 @@ class Scanner(Generic[R]):
             self._last = lines[-1][0]
         return found
 
-    def finish(self) -> None:
-        """Decide that what follows is another record: a batch still open is torn."""
-        self._tear()
+    def finish(self) -> list[Entry[R]]:
+        """Decide that what follows is another record, and return what that settles."""
+        found: list[Entry[R]] = []
+        self._end_batch(found)
+        self._ended = _NO_BATCH
+        return found
 
-    def skip(self, last: int, end: int) -> None:
-        """Go on behind records that the caller wrote itself, the last of them at `last`."""
-        self._tear()
+    def skip(self, last: int, end: int) -> list[Entry[R]]:
+        """Go on behind records that the caller wrote itself, the last of them at `last`.
+
+        Returns what they settle of the records before them.
+        """
+        found = self.finish()
         self._damaged_run = 0
         self._last = last
         self.position = end
+        return found
 
     def _read(self, offset: int, line: bytes) -> R | None:
         if line[0] == 0:
@@ -127,40 +142,65 @@ class Scanner(Generic[R]):
     def _place(self, offset: int, line: bytes, record: R, found: list[Entry[R]]) -> None:
         entry = (offset, offset + len(line), record)
         if record.batch is None:
-            self._tear()
+            self._end_batch(found)
+            self._ended = _NO_BATCH
             found.append(entry)
             return
         place, of = record.batch
-        if place == self._places + 1 and of == self._expected:
+        if of == self._expected and self._follows(place):
             self._held.append(entry)
             self._places = place
-        elif place == 1 or self._damaged_run >= place - 1:
-            self._tear()
+            self._gap, self._cut = 0, False
+        elif place == 1 or (self._damaged_run and not self._is_late(place, of)):
+            self._end_batch(found)
+            self._ended = _NO_BATCH
             self._held = [entry]
             self._held_from = offset if place == 1 else self._damaged_from
             self._places, self._expected = place, of
         else:
-            self._tear()
-            self._note("misplaced_line", offset, line, f"line {place} of a batch not begun")
+            self._end_batch(found)
+            if not self._is_late(place, of):
+                self._note("misplaced_line", offset, line, f"line {place} of a batch not begun")
             found.append(entry)
             return
-        self._release_if_whole(found)
+        if place == of:
+            self._release(found)
+
+    def _follows(self, place: int) -> bool:
+        """Return whether that place is next: behind damage nobody knows how many were lost."""
+        return place == self._places + 1 or (self._gap > 0 and place > self._places)
+
+    def _is_late(self, place: int, of: int) -> bool:
+        """Return whether the line is of a batch whose damage looked like its last lines."""
+        return of == self._ended[1] and place > self._ended[0] and not self._expected
 
     def _place_damaged(self, offset: int, line: bytes, found: list[Entry[R]]) -> None:
-        if self._expected == self._places + 1 and not line.endswith(b"}"):
-            self._tear()  # not damaged but cut off, by a writer whose sealer was cut off as well
-        elif self._expected:
-            self._places += 1
-            self._release_if_whole(found)
-        else:
+        if not self._expected:
             if not self._damaged_run:
                 self._damaged_from = offset
             self._damaged_run += 1
+        else:
+            self._gap += 1
+            # Cut off rather than damaged, and what should have sealed it was hit as well.
+            self._cut = self._cut or line.endswith(TAIL_MARK) or SEAL_TEXT in line
+            last = b'"batch":[%d,%d]' % (self._expected, self._expected)
+            if not self._cut and (self._places + self._gap >= self._expected or last in line):
+                self._release(found)
 
-    def _release_if_whole(self, found: list[Entry[R]]) -> None:
-        if self._places == self._expected:
-            found.extend(self._held)
-            self._close()
+    def _end_batch(self, found: list[Entry[R]]) -> None:
+        """Decide about a batch behind which something else begins.
+
+        Damage where its last lines should be holds their places.
+        """
+        if self._gap and not self._cut:
+            self._release(found)
+        else:
+            self._tear()
+
+    def _release(self, found: list[Entry[R]]) -> None:
+        found.extend(self._held)
+        self._ended = (self._places, self._expected)
+        self._close()
 
     def _tear(self) -> None:
         if not self._expected:
@@ -178,7 +218,8 @@ class Scanner(Generic[R]):
 
     def _close(self) -> None:
         self._held = []
-        self._places = self._expected = 0
+        self._places = self._expected = self._gap = 0
+        self._cut = False
 
     def _sealed(self, lines: list[tuple[int, bytes]]) -> frozenset[int]:
         junk: set[int] = set()
@@ -199,6 +240,14 @@ class Scanner(Generic[R]):
 
     def _note(self, code: str, offset: int, line: bytes, reason: str) -> None:
         self.damage.append(Damage(code, offset, len(line), reason))
+
+
+def blur(offset: int, line: bytes) -> list[Damage]:
+    """Return the damage that hit nothing but the checksum of a line that is a record, if any."""
+    if not is_blurred(line):
+        return []
+    reason = "its checksum is damaged; by all it still says the rest is whole"
+    return [Damage("damaged_checksum", offset, len(line), reason)]
 
 
 def seal_of(line: bytes) -> tuple[int, int] | None:

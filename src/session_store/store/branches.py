@@ -14,7 +14,7 @@ from session_store.errors import (
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import JSONLFile
 from session_store.jsonl.lines import close_line
-from session_store.jsonl.scanner import Damage
+from session_store.jsonl.scanner import Damage, blur
 from session_store.model.ids import check_branch_name
 from session_store.model.records import Branch, Finding
 from session_store.runtime import Runtime
@@ -169,10 +169,22 @@ class Branches:
         return decide
 
     async def damage(self, session_id: str) -> list[Damage]:
-        """Return what in `branches.jsonl` is no branch."""
-        file = self.file(session_id)
+        """Return what in `branches.jsonl` is no branch, or not quite what was written."""
+        blurred: list[Damage] = []
+
+        def read(line: bytes, offset: int) -> BranchRecord:
+            record = read_branch(line, offset)
+            blurred.extend(blur(offset, line))
+            return record
+
+        path = f"{session_id}/{BRANCHES}"
+        file = JSONLFile(self._files, path, encode=write_branch, decode=read)
         await file.read_all()
-        return file.damage
+        size = await file.size()
+        torn = await file.torn_tail(size)
+        reason = "a write that was cut off; the next branch to be created ends it"
+        tail = [Damage("torn_tail", size - torn, torn, reason)] if torn else []
+        return file.damage + blurred + tail
 
     async def findings(self, log: SessionLog, nodes: Nodes) -> list[Finding]:
         """Return the branches that lead to a message which is not there."""

@@ -9,7 +9,7 @@ from session_store.errors import FileSystemError, InvalidIdError, NotFoundError
 from session_store.files.filesystem import ABSENT, FileSystem
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.lines import checksum
-from session_store.jsonl.scanner import Damage, Scanner
+from session_store.jsonl.scanner import Damage, Scanner, blur
 from session_store.locks.decision import is_live
 from session_store.locks.disk import load, lock_path
 from session_store.model.records import Finding, LogMark, Record, SessionMetadata
@@ -25,9 +25,11 @@ from .replay import Nodes
 _SEVERITY: Final = {
     "damaged_line": "error",
     "nul_run": "error",
+    "damaged_checksum": "warning",
     "misplaced_line": "warning",
     "false_seal": "warning",
     "torn_batch": "warning",
+    "torn_tail": "warning",
     "sealed_tail": "info",
 }
 
@@ -193,7 +195,9 @@ class Checker:
 
         def read(line: bytes, offset: int) -> Node:
             node = read_slim(line, offset)
-            tally.unverified += checksum(line) is None
+            if checksum(line) is None:
+                tally.unverified += 1
+                found.extend(_damage(log.path, damage) for damage in blur(offset, line))
             return node
 
         scanner = Scanner(read)

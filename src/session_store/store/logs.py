@@ -192,8 +192,7 @@ class SessionLog:
             kept = record if self.messages is None else read_message(line[:-1], at)
             entries.append((at, at + len(line) - 1, kept))
             at += len(line)
-        self._scanner.skip(entries[-1][0], size)
-        self._take(entries)
+        self._take([*self._scanner.skip(entries[-1][0], size), *entries])
         self.size = size
 
     async def load_tree(self) -> Tree:

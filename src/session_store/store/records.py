@@ -81,7 +81,7 @@ def read_slim(line: bytes, offset: int) -> Node:
         slim = _slim.decode(line)
         if slim.id and (slim.batch is None or 1 <= slim.batch[0] <= slim.batch[1]):
             return slim
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a UnicodeDecodeError is no DecodeError
         pass
     return read_message(line, offset)
 
@@ -112,7 +112,7 @@ def read_branch(line: bytes, _offset: int) -> BranchRecord:
     """Return the branch on `line`; raises `ValueError` if there is none."""
     try:
         return _branch.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         fields = parse_object(line)
     name, leaf = fields.get("name"), fields.get("leafMessageId")
     if not isinstance(name, str) or not isinstance(leaf, str):

@@ -112,6 +112,7 @@ class Nodes:
         self.deleted: dict[str, int] = {}
         self.epoch = 0
         self._ordinals: dict[str, int] = {}
+        self._again: list[int] = []
 
     def __len__(self) -> int:
         """Return how many messages there are, hidden ones included."""
@@ -122,8 +123,14 @@ class Nodes:
         if node.control is not None and is_control(node):
             self._control(offset, node)
             return
-        # The first of equal ids is the one that is found (A3 makes a second impossible here).
-        self._ordinals.setdefault(node.id, len(self.ids))
+        # The first of equal ids is the one that is found (A3 makes a second impossible here), or
+        # the first behind a reset: else a line that stands there twice would have no head.
+        ordinal = len(self.ids)
+        first = self._ordinals.setdefault(node.id, ordinal)
+        if first != ordinal:
+            self._again.append(ordinal)
+            if first < self.first_visible:
+                self._ordinals[node.id] = ordinal
         self.ids.append(node.id)
         self.parents.append(node.parent_id)
         self.starts.append(offset)
@@ -187,9 +194,7 @@ class Nodes:
 
     def duplicates(self) -> Iterator[int]:
         """Yield the ordinals of the messages whose id an earlier one has."""
-        for ordinal, message_id in enumerate(self.ids):
-            if self._ordinals[message_id] != ordinal:
-                yield ordinal
+        yield from self._again
 
 
 def _text(value: object) -> str | None:
