@@ -38,9 +38,10 @@ class RealFileSystem:
 
     The folder is made by the first write, and nobody but its owner can read what is made in
     it. Once it was there it must stay: with another in its place, or none (its disk was
-    unmounted, perhaps), every call that opens a file raises `UnavailableError`. Links below it are refused. A call that others keep waiting for longer than
-    `io_timeout_ms` raises `UnavailableError`. A folder on a network file system is refused by
-    `ConfigError`: with `allow_network` it is taken, and what is promised is up to that network.
+    unmounted, perhaps), every call that opens a file raises `UnavailableError`. Links below it
+    are refused. A call that others keep waiting for longer than `io_timeout_ms` raises
+    `UnavailableError`. A folder on a network file system is refused by `ConfigError`: with
+    `allow_network` it is taken, and what is promised is up to that network.
     """
 
     def __init__(

@@ -59,10 +59,12 @@ def is_blurred(line: bytes) -> bool:
     """
     if line[-18:-16] != b',"' or line[-13:-10] != b'":"' or line[-2:] != b'"}':
         return False
+    if checksum(line) is not None:
+        return False
     said = line[-16:-13] + line[-10:-2]
     meant = b"crc%08x" % crc32(line[:-CRC_TAIL_BYTES])
     differing = sum(one != other for one, other in zip(said, meant, strict=True))
-    return checksum(line) is None and differing <= MAX_BLURRED
+    return differing <= MAX_BLURRED
 
 
 def split_lines(data: bytes, offset: int = 0) -> tuple[list[tuple[int, bytes]], int]:
