@@ -1,8 +1,9 @@
 """Processes on one disk, for schedules that are written by hand."""
 
 import pytest
-from interleave import World
 from races_kit import Start, starter
+
+from session_store.testing.simulation import World
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from interleave import Fresh, World
-
 from session_store.model.config import StoreConfig
 from session_store.store.engine import Engine
+from session_store.testing.simulation import Fresh, World
 
 KEY = "telegram:1"
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from interleave import World
 from races_kit import KEY, Start, user
 
 from session_store.errors import (
@@ -15,6 +14,7 @@ from session_store.jsonl import file as jsonl_file
 from session_store.runtime import iterate, run
 from session_store.store import logs
 from session_store.store.engine import Engine
+from session_store.testing.simulation import World
 
 Doomed = Callable[[int], Engine]
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from interleave import World
 from races_kit import KEY, Start, user
 
 from session_store.errors import (
@@ -15,6 +14,7 @@ from session_store.errors import (
 )
 from session_store.runtime import run
 from session_store.store import logs
+from session_store.testing.simulation import World
 
 
 class TestWhatOthersDidBefore:
@@ -206,7 +206,7 @@ class TestDamagedHeads:
         run(here.append(session, user("kept", parentId=None)))
         run(here.switch_to_branch(session, "left"))
         path = f"{session}/messages.jsonl"
-        run(world.disk.write(path, world.bytes_of(path).replace(b'"lost"', b'"l?st"')))
+        world.disk.put(path, world.bytes_of(path).replace(b'"lost"', b'"l?st"'))
         return session
 
     def test_everybody_stands_at_the_last_message_that_is_left(

@@ -7,8 +7,6 @@ from unittest.mock import patch
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from interleave import Fresh, World
-from races_players import finish
 
 from session_store.jsonl import file as jsonl_file
 from session_store.jsonl.lines import close_line
@@ -16,6 +14,7 @@ from session_store.model.config import StoreConfig
 from session_store.runtime import run
 from session_store.store import logs
 from session_store.store.engine import Engine
+from session_store.testing.simulation import Fresh, World, finish
 
 NAMES = ("left", "right")
 
@@ -130,8 +129,8 @@ def prepare(data: bytes) -> tuple[World, str, str]:
         line_of(name=name, leafMessageId=leaf, createdAt=1, path=[], logSize=0)
         for name, leaf in zip(NAMES, ("m0", "m10"), strict=True)
     )
-    run(world.disk.write(f"{session}/branches.jsonl", branches))
-    run(world.disk.write(f"{session}/messages.jsonl", data))
+    world.disk.put(f"{session}/branches.jsonl", branches)
+    world.disk.put(f"{session}/messages.jsonl", data)
     return world, session, f"{session}/messages.jsonl"
 
 
@@ -159,7 +158,7 @@ def test_what_was_read_bit_by_bit_is_what_is_read_at_once(
     with patch.object(logs, "TAIL_BYTES", tail):
         patient = start(world)
         for cut in [*sorted(cuts), len(data)]:
-            run(world.disk.write(path, data[:cut]))
+            world.disk.put(path, data[:cut])
             told_by(patient, session)
         assert told_by(patient, session) == told_by(start(world), session)
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from interleave import World
 from races_kit import KEY, Start, user
 
 from session_store.errors import (
@@ -11,11 +10,12 @@ from session_store.errors import (
 )
 from session_store.index import core as index_core
 from session_store.jsonl import file as jsonl_file
-from session_store.jsonl.lines import close_line
+from session_store.jsonl.lines import TAIL_END, close_line
 from session_store.jsonl.scanner import Scanner
 from session_store.runtime import run
 from session_store.store import logs
 from session_store.store.records import control_record, read_message
+from session_store.testing.simulation import World
 
 
 class TestTornTails:
@@ -28,7 +28,7 @@ class TestTornTails:
             run(here.append(session, user(f"m{n}")))
         path = f"{session}/messages.jsonl"
         torn = close_line(b'{"id":"torn","parentId":null,"type":"user","timestamp":1}')[:-1]
-        run(world.disk.append(path, torn))
+        world.disk.append(path, torn, None)
         run(start().append(session, user("m3")))
         size = world.bytes_of(path).index(torn) + len(torn) + 1
         monkeypatch.setattr(logs, "TAIL_BYTES", 200)
@@ -48,7 +48,7 @@ class TestTornTails:
         path = f"{session}/messages.jsonl"
         whole = world.bytes_of(path)
         torn = whole[: whole.rindex(b'"content"')]
-        run(world.disk.write(path, torn + b"\n"))
+        world.disk.put(path, torn + TAIL_END)
 
         assert run(start().get_messages(session)) == []
         run(start().append(session, user("c")))
@@ -61,19 +61,19 @@ class TestTornTails:
         session = run(here.resolve(KEY))
         run(here.append_many(session, [user("a"), user("b")]))
         path = f"{session}/messages.jsonl"
-        run(world.disk.write(path, world.bytes_of(path).replace(b'"b"', b'"x"')))
+        world.disk.put(path, world.bytes_of(path).replace(b'"b"', b'"x"'))
 
         assert [message.content for message in run(start().get_messages(session))] == ["a"]
 
     def test_a_reader_that_took_half_a_seal_for_damage_reads_anew(self) -> None:
-        # The LF that ends the torn tail is seen before the seal behind it is.
+        # What ends the torn tail is seen before the seal behind it is.
         lines = [
             close_line(b'{"id":"%d","parentId":null,"type":"user","batch":[%d,2]}' % (n, n))
             for n in (1, 2)
         ]
         torn = lines[1][:-4]
-        data = lines[0] + torn + b"\n"
-        seal = control_record("s", 1, "seal", offset=len(lines[0]), length=len(torn))
+        data = lines[0] + torn + TAIL_END
+        seal = control_record("s", 1, "seal", offset=len(lines[0]), length=len(torn) + 1)
         scanner = Scanner(read_message)
         early = scanner.feed(data)
         fresh = Scanner(read_message)
@@ -92,7 +92,7 @@ class TestTornTails:
         seal = control_record("s1", 1, "seal", offset=0, length=len(whole) - 1)
         sealing = close_line(logs.encode_message(seal))
         # Two writers died, each just before its last LF.
-        run(world.disk.append(f"{session}/messages.jsonl", whole + sealing[:-1]))
+        world.disk.append(f"{session}/messages.jsonl", whole + sealing[:-1], None)
         assert run(here.get_head(session)) == "m1"
 
         answer = run(here.append(session, user("next")))
@@ -111,21 +111,21 @@ class TestTheIndex:
         run(start().resolve(KEY))
         journal = "sessions.1.jsonl"
         header, torn = world.bytes_of(journal).splitlines(keepends=True)
-        run(world.disk.write(journal, header + torn[:-1]))
+        world.disk.put(journal, header + torn[:-1])
         other = start()
         session = run(other.resolve(KEY))
         sealed = world.bytes_of(journal)
         # Of the write that sealed the tail only the first byte is to be seen at first.
-        run(world.disk.write(journal, header + torn))
+        world.disk.put(journal, header + torn)
         if not snapshot:
-            run(world.disk.delete("sessions.json"))
+            world.disk.delete("sessions.json")
         late = start()
         stat, stats = late._files.stat, list[str]()
 
         async def see_more(path: str) -> Any:
             stats.append(path)
             if stats.count(journal) == 2:
-                await world.disk.write(journal, sealed)
+                world.disk.put(journal, sealed)
             return await stat(path)
 
         monkeypatch.setattr(late._files, "stat", see_more)
@@ -141,7 +141,7 @@ class TestTheIndex:
         first = run(start().resolve("first"))
         journal = "sessions.1.jsonl"
         torn = world.bytes_of(journal).splitlines()[-1]
-        run(world.disk.append(journal, torn))
+        world.disk.append(journal, torn, None)
         second = run(start().resolve("second"))
         edge = world.bytes_of(journal).rindex(torn) + len(torn) + 1
 
