@@ -113,6 +113,7 @@ class Access:
     async def _repeat(self, attempt: Callable[[], Awaitable[tuple[T] | None]]) -> T:
         """Return what `attempt` gives, once others leave it the time to succeed (A1)."""
         deadline = self._core.runtime.monotonic() + self._core.io_timeout
+        late = False
         while True:
             try:
                 result = await attempt()
@@ -122,6 +123,8 @@ class Access:
                 pass
             except StaleError:
                 self._core.base = None
-            if self._core.runtime.monotonic() > deadline:
+            if late:
                 raise UnavailableError(self._core.place.path, "others write without a pause")
+            # One more try: the time may have passed while this process was stopped.
+            late = self._core.runtime.monotonic() > deadline
             await self._core.runtime.sleep(0)

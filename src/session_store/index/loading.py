@@ -100,6 +100,9 @@ async def _follow(core: Core, snapshot: Snapshot, base: Base) -> None:
             await _refuse_stale(core)
             core.find("error", "journal_missing", path, "what it held is lost")
         return
+    if size > core.place.size:
+        # It is there after all, and whole: to go on without it would be to lose it.
+        raise StaleError
     text = f"it has {size} bytes, the snapshot has read {core.place.size}"
     core.find("error", "journal_short", path, text)
 

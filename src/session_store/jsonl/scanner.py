@@ -158,8 +158,10 @@ class Scanner(Generic[R]):
             self._held_from = offset if place == 1 else self._damaged_from
             self._places, self._expected = place, of
         else:
+            late = self._is_late(place, of)
             self._end_batch(found)
-            if not self._is_late(place, of):
+            if not late:
+                self._ended = _NO_BATCH
                 self._note("misplaced_line", offset, line, f"line {place} of a batch not begun")
             found.append(entry)
             return

@@ -77,7 +77,8 @@ def same_message(given: Message, stored: Message) -> bool:
     if given.timestamp not in (0, stored.timestamp):
         return False
     # A role that says the same as the type may have been filled in.
-    if given.role is not None and given.role != (stored.role or stored.type):
+    role = stored.type if stored.role is None else stored.role
+    if given.role is not None and given.role != role:
         return False
     for field in ("content", "tool_calls", "tool_result", "metadata"):
         value = getattr(given, field)
