@@ -95,8 +95,10 @@ class Appending:
                 if if_size is not None and if_size != start:
                     raise ConflictError(path, expected=if_size, actual=start)
                 posix.append_all(fd, path, start, data)
+                with posix.translated(path, unknown=True):
+                    found = self._tree.status(path)
                 # A write into an inode that was unlinked meanwhile has not happened.
-                if not log.is_at(self._tree.status(path)):
+                if not log.is_at(found):
                     return None
                 self._logs.remember(log, start, data)
                 return start + len(data)

@@ -6,6 +6,7 @@ one who holds the object lets go.
 """
 
 import os
+from contextlib import suppress
 from weakref import WeakSet
 
 
@@ -24,7 +25,9 @@ class Descriptor:
         """Close it now, whoever may still hold it."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            # Refused or not, the number is free; what is owed to the disk is told by its sync.
+            with suppress(OSError):
+                os.close(fd)
 
 
 class Descriptors:

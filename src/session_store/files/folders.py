@@ -34,7 +34,7 @@ def remove(parent: Descriptor, name: str, path: str) -> None:
         except OSError as error:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
-    raise UnavailableError(path, "somebody keeps writing into it")
+    raise UnavailableError(path, "somebody keeps writing into it", unknown=True)
 
 
 def _remove(parent: Descriptor, name: str) -> None:

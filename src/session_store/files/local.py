@@ -112,9 +112,10 @@ class RealFileSystem:
                 check_version(path, self._look(path, parts), if_version)
             write = partial(self._write, path, parts, data, if_version, durable)
             stats, chain = await self._while_moving(path, write)
-            self._appending.let_go(path)
-            if durable:
-                await self._runtime.offload(self._tree.sync, chain)
+            with translated(path, unknown=True):
+                self._appending.let_go(path)
+                if durable:
+                    await self._runtime.offload(self._tree.sync, chain)
             return stats
 
     async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
@@ -130,9 +131,10 @@ class RealFileSystem:
         with translated(path):
             folder = await self._while_moving(path, partial(self._unlink, path, parts, if_version))
             if folder is not None:
-                self._appending.let_go(path)
-                # Also if there was nothing: it may have gone a moment ago, not yet for good.
-                await self._runtime.offload(_fsync, folder)
+                with translated(path, unknown=True):
+                    self._appending.let_go(path)
+                    # Also if there was nothing: it may have gone a moment ago, not yet for good.
+                    await self._runtime.offload(_fsync, folder)
 
     async def delete_tree(self, path: str) -> None:
         """See `FileSystem.delete_tree`."""
@@ -144,7 +146,8 @@ class RealFileSystem:
             chain = self._tree.open(parts, path)
             if chain is not None:
                 await self._empty(path, parts, chain)
-            await self._runtime.offload(_fsync, above[-1])
+            with translated(path, unknown=True):
+                await self._runtime.offload(_fsync, above[-1])
 
     async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Page:
         """See `FileSystem.list`."""
@@ -242,10 +245,12 @@ class RealFileSystem:
         await self._when_free(path, partial(posix.lock, folder.fd))
         try:
             if self._tree.is_current(folder, parts):
-                await self._runtime.offload(folders.remove, parent, parts[-1], path)
+                with translated(path, unknown=True):
+                    await self._runtime.offload(folders.remove, parent, parts[-1], path)
         finally:
             posix.unlock(folder.fd)
-            self._appending.let_go(path)
+            with translated(path, unknown=True):
+                self._appending.let_go(path)
 
     async def _mkdir(self, path: str, parts: Parts) -> None:
         self._tree.make(parts, path)

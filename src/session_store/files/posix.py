@@ -30,12 +30,16 @@ class MovedError(Exception):
 
 
 class translated:  # noqa: N801  (reads as a statement: `with translated(path):`)
-    """Turns an `OSError` from inside into the typed error for `path`."""
+    """Turns an `OSError` from inside into the typed error for `path`.
 
-    __slots__ = ("_path",)
+    With `unknown` something has been changed before: the error says so, whatever went wrong.
+    """
 
-    def __init__(self, path: str) -> None:
+    __slots__ = ("_path", "_unknown")
+
+    def __init__(self, path: str, *, unknown: bool = False) -> None:
         self._path = path
+        self._unknown = unknown
 
     def __enter__(self) -> None:
         return None
@@ -47,6 +51,8 @@ class translated:  # noqa: N801  (reads as a statement: `with translated(path):`
         _: TracebackType | None,
     ) -> None:
         if isinstance(error, OSError) and not isinstance(error, SessionStoreError):
+            if self._unknown:
+                raise UnavailableError(self._path, reason_of(error), unknown=True) from error
             raise translate(self._path, error) from error
 
 
@@ -106,7 +112,12 @@ def unlock(fd: int) -> None:
     Said aloud and not left to `close`: a child that was forked meanwhile has the
     descriptor too, and with it the lock.
     """
-    fcntl.flock(fd, fcntl.LOCK_UN)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        # What was done under the lock is done: no caller may take this for its failure.
+        with translated("", unknown=True):
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def status(path: str, *, folder: int | None = None) -> os.stat_result | None:
@@ -164,12 +175,14 @@ def append_all(fd: int, path: str, start: int, data: bytes) -> None:
             written += os.write(fd, memoryview(data)[written:])
     except OSError:
         if written:
-            _take_back(fd, path, start, written)
+            with translated(path, unknown=True):
+                _take_back(fd, path, start, written)
         raise
 
 
 def _take_back(fd: int, path: str, start: int, written: int) -> None:
     # Under the flock nobody else can have added anything; what did so without it is kept.
     if os.fstat(fd).st_size != start + written:
-        raise UnavailableError(path, "part of the bytes were written and could not be undone")
+        reason = "part of the bytes were written and could not be undone"
+        raise UnavailableError(path, reason, unknown=True)
     os.ftruncate(fd, start)

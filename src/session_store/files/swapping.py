@@ -51,12 +51,14 @@ def install(
             raise UnavailableError(path, "it is a folder")
         check_version(path, found, if_version)
         _make_newer(draft, found)
+        # Before the rename: behind it nothing may fail.
+        stats = stats_of(os.fstat(draft.fd))
         try:
             os.rename(draft_name, name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
         except FileNotFoundError:
             # Somebody removed the folder with our draft in it, and made it again.
             raise posix.MovedError from None
-        return stats_of(os.fstat(draft.fd))
+        return stats
 
 
 def remove(tree: Tree, folder: Descriptor, name: str, path: str, if_version: IfVersion) -> bool:

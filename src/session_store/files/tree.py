@@ -13,7 +13,7 @@ from session_store.errors import UnavailableError
 
 from . import posix
 from .descriptors import Descriptor, Descriptors
-from .drafts import Parts
+from .drafts import Parts, discard_draft
 
 ATTEMPTS: Final = 64
 
@@ -88,9 +88,13 @@ class Tree:
         """Create and open `name`, readable for its owner only, or raise `FileExistsError`."""
         flags |= os.O_CREAT | os.O_EXCL | _FILE
         descriptor = self._descriptors.open(name, flags, folder=folder)
-        if os.fstat(descriptor.fd).st_mode & 0o777 != 0o600:
-            # The umask took away more than others' rights.
-            os.fchmod(descriptor.fd, 0o600)
+        try:
+            if os.fstat(descriptor.fd).st_mode & 0o777 != 0o600:
+                # The umask took away more than others' rights.
+                os.fchmod(descriptor.fd, 0o600)
+        except BaseException:
+            discard_draft(folder, name)
+            raise
         return descriptor
 
     def locked(self, folder: Descriptor, parts: Parts, action: Callable[[], T]) -> T:

@@ -163,7 +163,11 @@ async def _walk(core: Core, root: Root, previous: bytes | None, base: Base) -> N
         except RetractedError:
             raise
         except StaleError:
-            core.broken, lost = True, core.place.epoch > 0 and await _is_lost(core)
+            size = await _size(core)
+            if size > core.place.size:
+                # It is there after all, and whole: to go on without it would be to lose it.
+                raise
+            core.broken, lost = True, core.place.epoch > 0 and not size
         if lost:
             core.find("error", "journal_missing", core.place.path, "what it held is lost")
         onward = await _next(core, root, digest(previous), lost=lost)
@@ -173,11 +177,11 @@ async def _walk(core: Core, root: Root, previous: bytes | None, base: Base) -> N
     core.state.deleted |= deleted - core.state.sessions.keys()
 
 
-async def _is_lost(core: Core) -> bool:
+async def _size(core: Core) -> int:
     try:
-        return not (await core.files.stat(core.place.path)).size
+        return (await core.files.stat(core.place.path)).size
     except NotFoundError:
-        return True
+        return 0
 
 
 async def _next(core: Core, root: Root, after: str, *, lost: bool) -> int | None:

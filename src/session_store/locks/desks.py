@@ -26,7 +26,7 @@ class Desk:
         self.claim: Lease | None = None
         """The lease that is being taken."""
         self.leaving: Lease | None = None
-        """The lease whose release may not have arrived."""
+        """The lease whose release may not have arrived, or whose acquisition was broken off."""
 
 
 class Desks:

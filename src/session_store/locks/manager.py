@@ -11,6 +11,7 @@ import msgspec
 
 from session_store.errors import (
     ConfigError,
+    FileSystemError,
     InvalidIdError,
     LeaseLostError,
     NotLockOwnerError,
@@ -133,7 +134,8 @@ class LockManager:
 
         Raises `NotLockOwnerError` if `owner` does not hold it through this object, and
         `LeaseLostError` if somebody took it over, after which it is forgotten. After any
-        other error it is no longer held, and may be released again.
+        other error it is no longer held, and may be released again; so may what `acquire`
+        or `wait` left when they failed.
         """
         async with self._desks.at(session_id) as desk:
             lease = desk.lease or desk.leaving
@@ -150,7 +152,10 @@ class LockManager:
             desk.leaving = None
 
     async def force_release(self, session_id: str) -> None:
-        """Free the lock, whoever holds it; the holder will find its lease lost."""
+        """Free the lock, whoever holds it; the holder will find its lease lost.
+
+        An error is `unknown` once others may see the lock as free.
+        """
         async with self._desks.at(session_id):
             for _ in range(MAX_SWAPS):
                 found = await load(self._files, session_id)
@@ -165,12 +170,18 @@ class LockManager:
                     break
             else:
                 raise _keeps_changing(session_id)
-            since = await self._fence(session_id, lease, size)
-            if since is not None:
-                self.saw_fence(session_id, since, lease.nonce)
-                lease.covered = True
-                # Refused only if somebody took over meanwhile, with a fence of its own.
-                await self._swap(session_id, lease, version, released=True)
+            try:
+                await self._force(session_id, lease, size, version)
+            except FileSystemError as error:
+                raise UnavailableError(error.path, str(error), unknown=True) from error
+
+    async def _force(self, session_id: str, lease: Lease, size: int, version: IfVersion) -> None:
+        since = await self._fence(session_id, lease, size)
+        if since is not None:
+            self.saw_fence(session_id, since, lease.nonce)
+            lease.covered = True
+            # Refused only if somebody took over meanwhile, with a fence of its own.
+            await self._swap(session_id, lease, version, released=True)
 
     async def get(self, session_id: str) -> Lock | None:
         """Return who holds the lock, or None if it is free, released or expired."""
@@ -257,9 +268,13 @@ class LockManager:
             size, known = await self._fences.position(session_id)
             lease.epoch = found.next_epoch(known)
             lease.covered = not found.needs_fence(size)
+            # Until it is held or refused: what a failure leaves of it can be released.
+            desk.leaving = lease
             if await self._swap(session_id, lease, found.version) is None:
+                desk.leaving = None
                 return None
             since = size if lease.covered else await self._fence(session_id, lease, size)
+            desk.leaving = None
             if since is None:
                 return None
             lease.since, lease.covered = since, True

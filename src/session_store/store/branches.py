@@ -29,9 +29,10 @@ PATH_LIMIT: Final = 1000
 
 
 class Created(NamedTuple):
-    """A record of `branches.jsonl`, and where it stands."""
+    """A record of `branches.jsonl`, where it stands, and where the next one does."""
 
     offset: int
+    behind: int
     record: BranchRecord
 
 
@@ -146,10 +147,10 @@ class Branches:
         """Forget the name; its messages stay."""
 
         async def decide(log: SessionLog) -> Decision:
-            if await self._alive(log, name) is None:
+            created = await self._created(log, name)
+            if created is None:
                 raise BranchNotFoundError(session_id, name)
-            created = await self.file(session_id).size()
-            return await self._deletion(name, created)(log)
+            return await self._deletion(name, created.behind)(log)
 
         await self._writer.write(session_id, decide)
 
@@ -196,27 +197,32 @@ class Branches:
                 path=f"{log.session_id}/{BRANCHES}",
                 detail=f"branch {record.name!r} leads to a message that is missing",
             )
-            for _, record in records.values()
+            for _, _, record in records.values()
             if nodes.used(record.leaf_message_id) is None
         ]
 
     async def _records(self, session_id: str) -> dict[str, Created]:
         """Return the newest record of each name, in the order the names were first created."""
         records: dict[str, Created] = {}
-        async for offset, _, record in self.file(session_id).read_from(0):
-            records[record.name] = Created(offset, record)
+        async for offset, end, record in self.file(session_id).read_from(0):
+            records[record.name] = Created(offset, end + 1, record)
         return records
 
     async def _alive(self, log: SessionLog, name: str) -> Branch | None:
+        created = await self._created(log, name)
+        return None if created is None else self._branch(await log.load(messages=False), created)
+
+    async def _created(self, log: SessionLog, name: str) -> Created | None:
+        """Return the record of a branch that is to be seen, or None."""
         created = (await self._records(log.session_id)).get(name)
-        if created is None:
+        if created is None or self._branch(await log.load(messages=False), created) is None:
             return None
-        return self._branch(await log.load(messages=False), created)
+        return created
 
     @staticmethod
     def _branch(nodes: Nodes, created: Created) -> Branch | None:
         """Return the branch as it is now, or None if it was deleted or is hidden."""
-        offset, record = created
+        offset, _, record = created
         if offset < nodes.deleted.get(record.name, 0):
             return None
         tip = nodes.tips.get(record.name)

@@ -6,8 +6,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from session_store.errors import (
+    FileSystemError,
     InvalidIdError,
     SessionNotFoundError,
+    UnavailableError,
 )
 from session_store.index.manager import SessionPage
 from session_store.model.config import check_budget
@@ -44,14 +46,24 @@ class Catalogue(Opened):
     async def delete_session(self, session_id: str) -> None:
         """Erase a session with its messages, branches and keys, for every process and for good.
 
-        Raises `SessionNotFoundError`, and `LeaseLostError` if this store lost its lock.
+        If it was broken off, doing it again removes what it left. Raises
+        `SessionNotFoundError`, and `LeaseLostError` if this store lost its lock.
         """
         await self._ready()
-        await self._guard(session_id)
+        try:
+            await self._guard(session_id)
+        except SessionNotFoundError:
+            # An earlier attempt may have got no further than the record of it.
+            await self._writer.still_there(session_id)
+            raise
         if not await self._index.delete(session_id):
             raise SessionNotFoundError(session_id)
-        await self._files.delete_tree(session_id)
         self._logs.drop(session_id)
+        try:
+            await self._files.delete_tree(session_id)
+        except FileSystemError as error:
+            reason = f"the delete is recorded, the folder could not be removed: {error}"
+            raise UnavailableError(session_id, reason, unknown=True) from error
 
     async def delete_session_by_key(self, key: str) -> None:
         """Erase the session that `key` names, with all its keys."""
@@ -165,7 +177,12 @@ class Catalogue(Opened):
         await self._ready()
         checked = check_changes(changes)
         await self._guard(session_id)
-        return await self._exact(await self._index.update(session_id, checked))
+        metadata = await self._index.update(session_id, checked)
+        try:
+            return await self._exact(metadata)
+        except FileSystemError as error:
+            reason = f"the change is recorded, the log could not be read: {error}"
+            raise UnavailableError(error.path, reason, unknown=True) from error
 
     async def list_sessions(
         self,

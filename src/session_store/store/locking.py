@@ -1,10 +1,13 @@
 """The locks of a store: one owner a session, held across processes."""
 
 from session_store.errors import (
+    FileSystemError,
     LeaseLostError,
     LockTimeoutError,
     NotLockOwnerError,
     SessionNotFoundError,
+    SessionStoreError,
+    UnavailableError,
 )
 from session_store.model.ids import check_foreign_session_id
 from session_store.model.records import Lock, LockResult
@@ -27,15 +30,35 @@ class Locking(Catalogue):
 
         The lock lasts `lock_timeout_ms`; the same owner refreshes it by acquiring it again.
         While this store holds it, what it writes to the session raises `LeaseLostError`
-        once somebody else has taken it over.
+        once somebody else has taken it over. After an error nothing of it is left behind,
+        unless that is `unknown`: then `release_lock` may be tried again.
         """
         await self._ready()
         await self._reader.require(session_id)
+        known = self._locks.held(session_id)
+        mine = known is not None and known.owner == owner_id and not known.lost
         if wait:
             taking = self._locks.wait(session_id, owner_id, timeout_ms=timeout_ms)
         else:
             taking = self._locks.acquire(session_id, owner_id)
-        return await self._locking(session_id, taking)
+        try:
+            return await self._locking(session_id, taking)
+        except SessionNotFoundError:
+            raise
+        except BaseException as error:
+            if not mine:
+                await self._give_back(session_id, owner_id, error)
+            raise
+
+    async def _give_back(self, session_id: str, owner_id: str, error: BaseException) -> None:
+        """Free the lock that its caller will not know to have; say so if that fails too."""
+        try:
+            await self._release(session_id, owner_id)
+        except (LeaseLostError, NotLockOwnerError, SessionNotFoundError):
+            pass
+        except FileSystemError as left:
+            if isinstance(error, SessionStoreError):
+                raise UnavailableError(left.path, str(left), unknown=True) from error
 
     async def release_lock(self, session_id: str, owner_id: str) -> None:
         """Give a lock back.
@@ -80,7 +103,7 @@ class Locking(Catalogue):
         A session that was deleted has no lock any more, which is no news to who deleted it.
         """
         try:
-            await self._locking(session_id, self._locks.release(session_id, owner_id))
+            await self._release(session_id, owner_id)
         except SessionNotFoundError:
             pass
         except (LeaseLostError, NotLockOwnerError):

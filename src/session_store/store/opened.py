@@ -1,7 +1,8 @@
 """The parts of a store put together, and its life: opened, made durable, checked, closed."""
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from session_store.errors import (
@@ -11,6 +12,7 @@ from session_store.errors import (
     NotLockOwnerError,
     SessionNotFoundError,
     SessionStoreError,
+    UnavailableError,
 )
 from session_store.files.durability import Durability
 from session_store.files.filesystem import Bindable, FileSystem
@@ -97,9 +99,12 @@ class Opened:
             return
         try:
             if self._initialised:
-                await self._give_up_locks()
-                await self._durability.flush()
-                await self._index.close()
+                held = self._locks.sessions_held()
+                await _each(
+                    *(partial(self._give_up_lock, session_id) for session_id in held),
+                    self._durability.flush,
+                    self._index.close,
+                )
         finally:
             self._closed = True
             await self._files.close()
@@ -117,13 +122,29 @@ class Opened:
         except FileSystemError as error:
             self._sync_failure = error
 
-    async def _give_up_locks(self) -> None:
+    async def _give_up_lock(self, session_id: str) -> None:
         """Release what is held; who is gone for good must not make others wait."""
-        for session_id in self._locks.sessions_held():
-            lease = self._locks.held(session_id)
-            if lease is not None:
-                with suppress(LeaseLostError, NotLockOwnerError, SessionNotFoundError):
-                    await self._locking(session_id, self._locks.release(session_id, lease.owner))
+        lease = self._locks.held(session_id)
+        if lease is not None:
+            with suppress(LeaseLostError, NotLockOwnerError, SessionNotFoundError):
+                await self._release(session_id, lease.owner)
+
+    async def _release(self, session_id: str, owner_id: str) -> None:
+        """Release the lock, trying twice: its holder is gone and cannot do it again."""
+        release = partial(self._locks.release, session_id, owner_id)
+        try:
+            await release()
+        except (LeaseLostError, NotLockOwnerError):
+            raise
+        except FileSystemError:
+            await release()
+        except BaseException:
+            # Cancelled, or worse, in the midst of it.
+            with suppress(SessionStoreError):
+                await release()
+            raise
+        with suppress(FileSystemError):
+            await self._writer.still_there(session_id)
 
     async def _locking(self, session_id: str, change: Coroutine[Any, Any, T]) -> T:
         """Return what a change of the lock gives; `SessionNotFoundError` if it came too late.
@@ -133,9 +154,14 @@ class Opened:
         try:
             result = await change
         except SessionStoreError:
-            await self._writer.still_there(session_id)
+            with suppress(FileSystemError):
+                await self._writer.still_there(session_id)
             raise
-        await self._writer.still_there(session_id)
+        try:
+            await self._writer.still_there(session_id)
+        except FileSystemError as error:
+            # The change stands; who reads on from here must not take it for refused.
+            raise UnavailableError(error.path, str(error), unknown=True) from error
         return result
 
     async def _recount(self, session_id: str) -> SessionMetadata | None:
@@ -154,3 +180,15 @@ class Opened:
 
     def _checker(self) -> Checker:
         return Checker(self._files, self._runtime, self._index, self._logs, self._branches)
+
+
+async def _each(*steps: Callable[[], Awaitable[None]]) -> None:
+    """Take every step, also behind one that fails; the first error is raised in the end."""
+    first: SessionStoreError | None = None
+    for step in steps:
+        try:
+            await step()
+        except SessionStoreError as error:
+            first = first or error
+    if first is not None:
+        raise first

@@ -102,6 +102,7 @@ class Writer:
     async def land(self, log: SessionLog, decide: Decide, *, guarded: bool = True) -> Decision:
         """Append what `decide` says to a log that the caller has in use; nothing is synced."""
         deadline = self._runtime.monotonic() + self._config.io_timeout_ms / 1000
+        late = False
         fresh = not log.opened
         if fresh:
             await self._look(log)
@@ -115,9 +116,12 @@ class Writer:
                 try:
                     return await self._append(log, decision)
                 except ConflictError as conflict:
-                    if self._runtime.monotonic() > deadline:
+                    if late:
                         reason = "others append without a pause"
                         raise UnavailableError(log.path, reason) from conflict
+                    # One more look: the time may have passed while this process was stopped,
+                    # and then what it finds is not a crowd but perhaps a fence.
+                    late = self._runtime.monotonic() > deadline
             await self._look(log)
             fresh = True
 
