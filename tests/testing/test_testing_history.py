@@ -106,8 +106,27 @@ def cut_off(tale: Tale) -> Final:
     return chain("one", "three")
 
 
+def cut_off_and_said_again(tale: Tale) -> Final:
+    tale.say("one")
+    tale.say("two", durable=False)
+    tale.lose("three")
+    tale.cut()
+    tale.say("three")
+    return chain("one", "three")
+
+
 @pytest.mark.parametrize(
-    "tell", [whole, unknown_and_there, said_again, reset, deleted, perhaps_deleted, cut_off]
+    "tell",
+    [
+        whole,
+        unknown_and_there,
+        said_again,
+        reset,
+        deleted,
+        perhaps_deleted,
+        cut_off,
+        cut_off_and_said_again,
+    ],
 )
 def test_a_store_can_behave_so(tell: Callable[[Tale], Final]) -> None:
     tale = Tale()

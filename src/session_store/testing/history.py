@@ -144,6 +144,8 @@ class _Word:
     fragile: float = NEVER
     """When it was first acknowledged and could still be lost to a power cut."""
     claims: int = 0
+    latest: float = 0.0
+    """When it was last said, perhaps once more after it was lost."""
 
 
 class _Case:
@@ -185,6 +187,7 @@ class _Case:
         word.began = one.began if first else min(word.began, one.began)
         word.refused = False
         word.claims += 1
+        word.latest = max(word.latest, one.began)
         if one.outcome != "ok":
             return
         if _may_be_lost(one, self._cuts):
@@ -231,12 +234,7 @@ class _Case:
                 lost = min(lost, word.ended)
         for name in self._names:
             word = self._words.get(name, _Word(0.0))
-            again = word.claims > 1 and word.fragile != NEVER
-            if (
-                word.began > lost
-                and not again
-                and not any(lost < cut < word.began for cut in self._cuts)
-            ):
+            if word.began > lost and not any(lost < cut < word.latest for cut in self._cuts):
                 yield f"{name} is there, and something acknowledged before it is lost"
 
     def _batches(self) -> Iterator[str]:
