@@ -267,3 +267,51 @@ def test_a_log_that_ends_otherwise_than_the_index_remembers_is_reported(
 
     assert "stale_count" in found
     assert "log_short" not in found
+
+
+@pytest.fixture
+def unregistered(root: Path) -> tuple[str, str]:
+    """Two sessions of a store that never closed; the first one's registration is damaged."""
+    store = SessionStore.open(root)
+    first, second = store.session("first"), store.session("second")
+    first.append("user", "one")
+    second.append("user", "two")
+    journal = root / "sessions.1.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if b'"first"' in line)
+    lines[at] = lines[at].replace(b"register", b"regisXer")
+    journal.write_bytes(b"".join(lines))
+    return first.id, second.id
+
+
+def test_a_session_whose_registration_is_damaged_is_found_by_its_folder(
+    root: Path, unregistered: tuple[str, str]
+) -> None:
+    with SessionStore.open(root) as store, SessionStore.open(root) as other:
+        found = {finding.code for finding in store.check().findings}
+        ids = tuple(store.session(key).id for key in ("first", "second"))
+        store.session("first").append("user", "more")
+        others = [message.content for message in other.session("first").messages()]
+
+    assert {"damaged_line", "session_found"} <= found
+    assert ids == unregistered
+    assert others == ["one", "more"]
+    # The snapshot that closing wrote has it: nobody needs the damaged line any more.
+    index = json.loads((root / "sessions.json").read_text())
+    assert index["keys"] == {"first": ids[0], "second": ids[1]}
+
+
+def test_what_was_deleted_is_not_found_again_behind_a_damaged_line(
+    root: Path, unregistered: tuple[str, str]
+) -> None:
+    second = unregistered[1]
+    with SessionStore.open(root) as store:
+        kept = (root / second / LOG).read_bytes()
+        store.delete_session(second)
+    # As a delete leaves it that was cut off behind its record.
+    (root / second).mkdir()
+    (root / second / LOG).write_bytes(kept)
+
+    with SessionStore.open(root) as store:
+        assert not store.has_session(second)
+        assert store.has_session(unregistered[0])

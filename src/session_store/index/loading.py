@@ -6,9 +6,9 @@ from session_store.files.filesystem import ABSENT
 from .core import Base, Core, Place, RetractedError, StaleError
 from .merge import corrections
 from .past import least_mark, state_at
-from .rebuild import list_root, rebuild
+from .rebuild import discover, finding_of, list_root, rebuild
 from .records import PREVIOUS, SNAPSHOT, JournalRecord, encode, is_header, journal_path
-from .rotation import INLINE_BYTES
+from .rotation import INLINE_BYTES, recall_deletes
 from .snapshot import DamagedError, Snapshot, decode_snapshot, encode_snapshot
 from .state import IndexState
 
@@ -40,6 +40,25 @@ async def load(core: Core) -> None:
         return
     if snapshot.foreign and not core.broken:
         await _let_stand(core, data)
+    if not core.broken and any(found.code == "damaged_line" for found in core.findings):
+        await _find_lost(core)
+
+
+async def _find_lost(core: Core) -> None:
+    """Take in the sessions whose registration may have stood on a line that is damaged.
+
+    Only in memory, so that who may only read finds them too; the next rotation writes them.
+    """
+    root = await list_root(core.files)
+    # Whatever folder was there had been registered by now.
+    await core.catch_up()
+    await recall_deletes(core)
+    for record in await discover(core, root.folders):
+        core.state.apply(record)
+        core.corrections.append(record)
+        finding = finding_of(record)
+        if finding not in core.repairs:
+            core.repairs.append(finding)
 
 
 async def _decode(core: Core, data: bytes) -> Snapshot:
