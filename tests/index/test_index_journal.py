@@ -375,6 +375,22 @@ def test_a_lost_answer_is_settled_by_the_same_bytes(happened: bool) -> None:
     assert run(opened(files).resolve_key("k5")) == "s5"
 
 
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_disk_that_is_full_by_now_says_nothing_of_the_attempt_before(happened: bool) -> None:
+    files = Counting()
+    index = filled(files)
+    files.lose_next_answer, files.happened = True, happened
+    files.fail_next = StorageFullError("x", "no space left")
+
+    if happened:
+        assert run(index.register("s5", "k5", meta("s5"))) == "s5"
+    else:
+        with pytest.raises(UnavailableError) as caught:
+            run(index.register("s5", "k5", meta("s5")))
+        assert caught.value.unknown
+    assert run(opened(files).has("s5")) is happened
+
+
 def test_storage_that_stays_away_is_told_as_unknown() -> None:
     files = Counting()
     index = opened(files, io_timeout_ms=20)
@@ -611,6 +627,7 @@ class Counting(InMemoryFileSystem):
         super().__init__()
         self.calls: list[str] = []
         self.fail: Exception | None = None
+        self.fail_next: Exception | None = None
         self.fail_sync: Exception | None = None
         self.lose_next_answer = False
         self.happened = False
@@ -641,6 +658,7 @@ class Counting(InMemoryFileSystem):
             self.lose_next_answer = False
             if self.happened:
                 await super().append(path, data, if_size=if_size)
+            self.fail = self.fail_next
             raise UnavailableError(path, "the answer was lost", unknown=True)
         return await super().append(path, data, if_size=if_size)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -104,6 +105,20 @@ def test_an_append_that_stays_unanswered_can_be_repeated_with_its_id(
     files.faults = []
     chat.append({"id": "own", "role": "user", "content": "second"})
 
+    assert contents(chat) == ["first", "second"]
+
+
+def test_a_disk_that_is_full_by_now_says_nothing_of_the_attempt_before(
+    chat: Session, files: Faulty
+) -> None:
+    files.faults = [lost_answer, full]
+    stored = chat.append("user", "second")
+
+    files.faults = [lost_call, full]
+    with pytest.raises(AppendUnknownError):
+        chat.append({"id": "own", "role": "user", "content": "third"})
+
+    assert chat.messages()[-1] == stored
     assert contents(chat) == ["first", "second"]
 
 
@@ -298,3 +313,23 @@ class Renewing(InMemoryFileSystem):
                 self.refuse = False
                 raise UnavailableError(path, "for once")
         return await super().stat(path)
+
+
+def test_a_holder_that_was_stopped_for_long_in_an_append_learns_that_its_lease_is_lost() -> None:
+    files = Faulty()
+    store = BlockingStore(files, StoreConfig(io_timeout_ms=1))
+    chat = store.session("k")
+    chat.append("user", "a")
+    store.acquire_lock(chat.id, "me")
+
+    async def stopped(call: Callable[[], Awaitable[Any]]) -> Any:
+        BlockingStore(files).force_release(chat.id)
+        since = time.monotonic()
+        while time.monotonic() < since + 0.002:
+            pass
+        return await call()
+
+    files.faults = [stopped]
+
+    with pytest.raises(LeaseLostError):
+        chat.append("user", "late")

@@ -6,7 +6,13 @@ Thin: it moves bytes and keeps `IndexState` in step with them. Used under one mu
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from session_store.errors import ConflictError, FileSystemError, NotFoundError, UnavailableError
+from session_store.errors import (
+    ConflictError,
+    FileSystemError,
+    NotFoundError,
+    StorageFullError,
+    UnavailableError,
+)
 from session_store.files.filesystem import ABSENT, FileSystem, IfVersion
 from session_store.jsonl.lines import TAIL_END, TAIL_MARK
 from session_store.model.records import Finding, SessionMetadata
@@ -216,6 +222,13 @@ class Core:
                 if unknown and await self._stands(path, data, size):
                     return
                 raise
+            except StorageFullError as error:
+                # That is the answer to this attempt; the one before may have landed.
+                if not unknown:
+                    raise
+                if await self._stands(path, data, size):
+                    return
+                raise UnavailableError(path, str(error), unknown=True) from error
 
     async def _stands(self, path: str, data: bytes, size: int) -> bool:
         try:

@@ -18,6 +18,7 @@ from session_store.errors import (
     NotFoundError,
     SessionNotFoundError,
     SessionStoreError,
+    StorageFullError,
     UnavailableError,
 )
 from session_store.files.filesystem import FileSystem
@@ -181,6 +182,13 @@ class Writer:
                 if unknown and await self._stands(log, data, last):
                     return log.size + len(data)
                 raise
+            except StorageFullError as error:
+                # That is the answer to this attempt; the one before may have landed.
+                if not unknown:
+                    raise
+                if await self._stands(log, data, last):
+                    return log.size + len(data)
+                raise AppendUnknownError(log.session_id, last, str(error)) from error
 
     async def _stands(self, log: SessionLog, data: bytes, last: str) -> bool:
         """Return whether it was this call that wrote: ids are unique, and so are these bytes."""
