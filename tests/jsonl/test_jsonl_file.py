@@ -95,7 +95,7 @@ def test_a_tail_that_lacks_only_its_line_feed_is_a_record_for_nobody_while_it_is
     assert "a" in seen
 
 
-def test_a_log_without_seals_ends_a_torn_tail_by_a_line_feed(
+def test_a_log_without_seals_ends_a_torn_tail_so_that_it_never_parses(
     files: InMemoryFileSystem, log: JSONLFile[Message], message: Make
 ) -> None:
     plain = JSONLFile(files, log.path, encode=encode_message, decode=log._decode)
@@ -103,8 +103,9 @@ def test_a_log_without_seals_ends_a_torn_tail_by_a_line_feed(
 
     run(plain.append(message("a")))
 
-    assert run(files.read(log.path)).startswith(b"{torn\n{")
+    assert run(files.read(log.path)).startswith(b"{torn~\n{")
     assert [found.id for found in run(plain.read_all())] == ["a"]
+    assert [damage.code for damage in plain.damage] == ["sealed_tail"]
 
 
 def test_writers_that_race_all_get_their_line(files: InMemoryFileSystem, message: Make) -> None:
@@ -221,7 +222,7 @@ def test_a_file_that_was_told_nothing_holds_plain_objects(files: InMemoryFileSys
         {"n": 3},
         {"n": 4},
     ]
-    assert [damage.code for damage in plain.damage] == ["damaged_line"]
+    assert [damage.code for damage in plain.damage] == ["sealed_tail"]
 
 
 def test_plain_objects_may_be_batches_too(files: InMemoryFileSystem) -> None:

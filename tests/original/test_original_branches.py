@@ -252,4 +252,4 @@ def test_a_last_branch_without_its_line_end_is_no_record_and_gets_in_nobodys_way
         assert [branch.name for branch in store.get_branches(session_id)] == ["whole"]
         store.create_branch(session_id, "next", ids[2])
         assert [branch.name for branch in store.get_branches(session_id)] == ["whole", "next"]
-    assert torn + b"\n" in path.read_bytes()
+    assert torn + b"~\n" in path.read_bytes()

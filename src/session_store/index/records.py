@@ -10,7 +10,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from session_store.jsonl.lines import close_line, damage, is_blurred, parse_object, split_lines
+from session_store.jsonl.lines import (
+    TAIL_MARK,
+    close_line,
+    damage,
+    is_blurred,
+    parse_object,
+    split_lines,
+)
 
 SNAPSHOT: Final = "sessions.json"
 PREVIOUS: Final = "sessions.json.prev"
@@ -19,6 +26,7 @@ FORMAT: Final = 1
 BY_SEAL: Final = "seal"
 BY_REBUILD: Final = "rebuild"
 
+_CUT_OFF: Final = "a write that was cut off, sealed since"
 _JOURNAL: Final = re.compile(r"sessions\.([1-9][0-9]{0,17})\.jsonl")
 
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
@@ -147,7 +155,9 @@ def scan(data: bytes, offset: int, last: int = -1) -> Scan:
         try:
             record = decode(line)
         except ValueError as error:
-            wrong.append(("damaged_line", at, len(line), str(error)))
+            cut_off = line.endswith(TAIL_MARK)
+            code, text = ("sealed_tail", _CUT_OFF) if cut_off else ("damaged_line", str(error))
+            wrong.append((code, at, len(line), text))
         else:
             if record.op not in _REQUIRED:
                 wrong.append(("unknown_op", at, len(line), f"a newer version's {record.op!r}"))
@@ -181,7 +191,7 @@ def _void(
         records.pop()
     if wrong and wrong[-1][1] == start:
         wrong.pop()
-    wrong.append(("sealed_tail", start, length, "a write that was cut off, sealed since"))
+    wrong.append(("sealed_tail", start, length, _CUT_OFF))
 
 
 def is_header(data: bytes, after: str) -> bool:

@@ -35,8 +35,8 @@ class JSONLFile(Generic[R]):
     Its records are plain JSON objects, or else `encode` gives a record's JSON object, and
     `decode` turns a line and its offset into a record or raises `ValueError` with the reason.
     What is no record is never raised: it is found in `damage` after a read, with its place and
-    the reason. `seal` gives the record that makes a torn tail void for ever; without it the
-    tail is only ended by a LF.
+    the reason. A torn tail is ended so that it never parses; `seal` gives a record that says so
+    besides.
     """
 
     @overload
@@ -100,7 +100,7 @@ class JSONLFile(Generic[R]):
         if not torn:
             return b""
         if self._seal is None:
-            return b"\n"
+            return TAIL_END
         return TAIL_END + close_line(self._seal(size - torn, torn + len(TAIL_MARK)))
 
     async def torn_tail(self, size: int) -> int:

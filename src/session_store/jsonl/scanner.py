@@ -13,6 +13,7 @@ from .lines import TAIL_MARK, damage, is_blurred, parse_object, split_lines
 
 SEAL_MARK: Final = b'"kind":"seal"'
 SEAL_TEXT: Final = b'"control":{' + SEAL_MARK
+CUT_OFF: Final = "a write that was cut off, sealed since"
 
 
 class LineRecord(Protocol):
@@ -87,7 +88,7 @@ class Scanner(Generic[R]):
         found: list[Entry[R]] = []
         for offset, line in lines:
             if offset in junk:
-                self._note("sealed_tail", offset, line, "a write that was cut off, sealed since")
+                self._note("sealed_tail", offset, line, CUT_OFF)
                 continue
             record = self._read(offset, line)
             if record is None:
@@ -123,9 +124,12 @@ class Scanner(Generic[R]):
         return found
 
     def _read(self, offset: int, line: bytes) -> R | None:
+        if line.endswith(TAIL_MARK):
+            self._note("sealed_tail", offset, line, CUT_OFF)
+            return None
         if line[0] == 0:
             stripped = line.lstrip(b"\0")
-            if stripped in (b"", TAIL_MARK):
+            if not stripped:
                 self._note("nul_run", offset, line, "NUL bytes instead of a record")
                 return None
             self._note("nul_run", offset, line[: -len(stripped)], "NUL bytes before a record")
