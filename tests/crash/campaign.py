@@ -23,7 +23,7 @@ AMOUNTS: dict[str, tuple[int, int]] = {
     "failed_fsync": (0, 5),
     "full_disk": (50, 2),
     "fuzz": (5_000_000, 20_000),
-    "nth_call": (0, 3_000),
+    "nth_call": (0, 20_000),
     "power_cut": (200, 5),
     "sigkill": (10_000, 200),
     "sigstop": (1_000, 20),
