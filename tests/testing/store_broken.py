@@ -26,6 +26,7 @@ from session_store.store import feed
 from session_store.store.branches import Branches
 from session_store.store.catalogue import Catalogue
 from session_store.store.engine import Engine
+from session_store.store.feed import Feed
 from session_store.store.messages import Appender
 from session_store.store.opened import Opened
 from session_store.store.reader import Reader
@@ -274,6 +275,14 @@ def without_hiding_controls(patch: Patch) -> None:
     patch.setattr(feed, "is_control", lambda _: False)
 
 
+def without_waiting_for_the_sync(patch: Patch) -> None:
+    """M2: a subscriber is shown at once what it was to be shown when it lasts."""
+    follow = Feed.follow
+    patch.setattr(
+        Feed, "follow", lambda self, session, after, _: follow(self, session, after, False)
+    )
+
+
 def without_a_door(patch: Patch) -> None:
     """What no store could keep is let in."""
     patch.setattr(messages, "check_fields", lambda *_: None)
@@ -352,6 +361,9 @@ BROKEN: dict[str, Case] = {
     "WithoutOtherFields": Case(("metadata",), sabotage=without_other_fields),
     "WithoutLimits": Case(("history",), sabotage=without_limits),
     "WithoutHidingControls": Case(("subscribe",), sabotage=without_hiding_controls),
+    "WithoutWaitingForTheSync": Case(
+        ("crash_keeps_what_a_subscriber_saw",), simulated, without_waiting_for_the_sync
+    ),
     "WithoutADoor": Case(("hostile",), sabotage=without_a_door),
     "WithoutPairs": Case(("context",), sabotage=without_pairs),
     "WithoutAnEnd": Case(("close",), sabotage=without_an_end),

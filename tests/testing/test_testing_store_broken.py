@@ -24,7 +24,7 @@ def test_every_broken_store_is_caught_by_the_topic_concerned(tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(HERE / "store_broken_run.py")],
         env=environment,
-        cwd=HERE,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -1,6 +1,7 @@
 """What is left after a power cut: all that was answered with `durability="fsync"`."""
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 
@@ -10,8 +11,12 @@ from session_store.sync import SessionStore
 from .base import Suite
 from .ground import Ground
 from .patience import first
+from .reading import ids
 
 PowerCut = Callable[[], SessionStore]
+
+# What may become of bytes that were never to last: any part of them can be lost.
+DAMAGED: Final = {"bad_lock", "misplaced_line", "missing_parent", "wrong_count"}
 
 
 class CrashTests(Suite):
@@ -98,22 +103,22 @@ class CrashTests(Suite):
         for number in range(20):
             chat.append("user", f"{number}")
             chat.append_many([{"type": "user", "content": f"{number}+"}] * 3)
+        said = chat.messages()
         chat.store.acquire_lock(chat.id, "me")
 
         after = power_cut().session("chat")
 
+        ground.tolerated |= DAMAGED
         assert after.id == session
         left = after.messages()
-        assert [said.content for said in left] == [
-            content for number in range(20) for content in [f"{number}", *[f"{number}+"] * 3]
-        ][: len(left)]
-        assert len(left) % 4 in {0, 1}
-        said = after.append("user", "next")
-        assert after.messages() == [*left, said]
+        assert [message.id for message in said if message.id in ids(left)] == ids(left)
+        new = after.append("user", "next")
+        assert after.messages() == [*left, new]
+        after.store.force_release(session)
         with after.lock():
             after.create_branch("one")
         after.reset()
-        after.delete()
+        assert after.messages() == []
 
     def test_crash_keeps_what_a_subscriber_saw(self, ground: Ground, power_cut: PowerCut) -> None:
         """What `subscribe(durable=True)` has shown is there after a power cut."""
@@ -124,5 +129,6 @@ class CrashTests(Suite):
 
         after = power_cut()
 
+        ground.tolerated |= DAMAGED
         assert seen == said
         assert after.get_messages(session)[:5] == seen
