@@ -104,6 +104,17 @@ class JournalIndex(SessionIndexManager):
                 # Another's rotation removed it: a snapshot holds all of it.
                 pass
 
+    async def sync(self) -> None:
+        """See `SessionIndexManager.sync`."""
+        async with self._mutex:
+            await self._access.catch_up()
+            path = self._core.place.path
+        try:
+            await self._files.sync(path)
+        except NotFoundError:
+            # Another's rotation removed it: a durable snapshot holds all of it.
+            pass
+
     async def findings(self) -> list[Finding]:
         """See `SessionIndexManager.findings`."""
 

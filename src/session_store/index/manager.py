@@ -41,6 +41,10 @@ class SessionIndexManager(Protocol):
         """Take in what other processes did."""
         ...
 
+    async def sync(self) -> None:
+        """Return when all that is known survives a power cut, whatever the store's mode says."""
+        ...
+
     async def findings(self) -> list[Finding]:
         """Return what is not as it should be."""
         ...

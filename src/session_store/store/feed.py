@@ -5,6 +5,7 @@ from typing import Final
 
 from session_store.errors import MessageNotFoundError, NotFoundError
 from session_store.files.filesystem import FileSystem, Watch
+from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.scanner import Retracted, Scanner
 from session_store.model.records import Message
 from session_store.runtime import Runtime
@@ -23,12 +24,14 @@ class Feed:
         self,
         files: FileSystem,
         runtime: Runtime,
+        index: SessionIndexManager,
         reader: Reader,
         logs: Logs,
         poll_interval_ms: int,
     ) -> None:
         self._files = files
         self._runtime = runtime
+        self._index = index
         self._reader = reader
         self._logs = logs
         self._longest = poll_interval_ms / 1000
@@ -38,6 +41,9 @@ class Feed:
     ) -> AsyncGenerator[Message, None]:
         """Yield the messages behind `after` (None: all), then every new one, for ever."""
         start = await self._start(session_id, after)
+        if durable:
+            # What nobody can find by its session has not survived.
+            await self._index.sync()
         async with self._logs.using(session_id) as log:
             file = log.file
         scanner = Scanner(read_message, start)

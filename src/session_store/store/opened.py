@@ -62,7 +62,9 @@ class Opened:
         self._reader = Reader(self._files, runtime, self._index, self._logs)
         self._appender = Appender(self._writer, self._reader, runtime, config)
         self._branches = Branches(self._files, runtime, self._writer, self._reader, self._commit)
-        self._feed = Feed(self._files, runtime, self._reader, self._logs, config.poll_interval_ms)
+        self._feed = Feed(
+            self._files, runtime, self._index, self._reader, self._logs, config.poll_interval_ms
+        )
         self._initialised = False
         self._closed = False
         self._opening = runtime.mutex()

@@ -98,7 +98,6 @@ class CrashTests(Suite):
 
     def test_crash_leaves_a_store_that_goes_on(self, ground: Ground, power_cut: PowerCut) -> None:
         """After a power cut in the midst of things every call works, on whatever is left."""
-        session = ground.open(durability="fsync").resolve("chat")
         chat = ground.open().session("chat")
         for number in range(20):
             chat.append("user", f"{number}")
@@ -131,4 +130,4 @@ class CrashTests(Suite):
 
         ground.tolerated |= DAMAGED
         assert seen == said
-        assert after.get_messages(session)[:5] == seen
+        assert after.session("chat").messages()[:5] == seen
