@@ -98,6 +98,7 @@ class CrashTests(Suite):
 
     def test_crash_leaves_a_store_that_goes_on(self, ground: Ground, power_cut: PowerCut) -> None:
         """After a power cut in the midst of things every call works, on whatever is left."""
+        session = ground.open(durability="fsync").resolve("chat")
         chat = ground.open().session("chat")
         for number in range(20):
             chat.append("user", f"{number}")
@@ -121,7 +122,6 @@ class CrashTests(Suite):
 
     def test_crash_keeps_what_a_subscriber_saw(self, ground: Ground, power_cut: PowerCut) -> None:
         """What `subscribe(durable=True)` has shown is there after a power cut."""
-        session = ground.open(durability="fsync").resolve("chat")
         chat = ground.open().session("chat")
         said = [chat.append("user", f"{number}") for number in range(5)]
         seen = first(chat.subscribe(durable=True), 5)
