@@ -472,6 +472,14 @@ def test_a_line_that_is_being_sealed_is_a_record_at_no_moment() -> None:
         assert run(opened(files).has("s0"))
 
 
+def test_a_tail_that_was_ended_by_a_sealer_who_was_cut_off_is_no_damage() -> None:
+    files = memory()
+    index = filled(files)
+    run(files.append("sessions.1.jsonl", b'{"op":"del~\n'))
+
+    assert codes(index) == codes(opened(files)) == {"sealed_tail"}
+
+
 def test_a_reader_that_took_a_sealed_line_for_a_record_takes_it_back() -> None:
     files = memory()
     filled(files)
