@@ -5,7 +5,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from session_store.errors import FileSystemError, InvalidIdError, NotFoundError
+from session_store.errors import (
+    FileSystemError,
+    InvalidIdError,
+    NotFoundError,
+    SessionNotFoundError,
+)
 from session_store.files.filesystem import ABSENT, FileSystem
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.lines import checksum
@@ -87,7 +92,7 @@ class Checker:
                 await self._session(session_id, tally)
             except InvalidIdError as error:
                 tally.findings.append(_unsafe(session_id, error.reason))
-            except FileSystemError as error:
+            except (FileSystemError, SessionNotFoundError) as error:
                 if await self._index.has(session_id):  # else it was deleted meanwhile
                     tally.findings.append(_finding("error", "unreadable", session_id, str(error)))
         known = set(ids)

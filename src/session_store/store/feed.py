@@ -58,9 +58,9 @@ class Feed:
             seen, wait = size, FIRST_WAIT_S
             if size < scanner.position:
                 scanner = Scanner(read_message)  # the original began the session anew
-            if durable and size:
-                await self._files.sync(file.path)
             try:
+                if durable and size:
+                    await self._files.sync(file.path)
                 async for entries in file.scan(scanner, size):
                     for _, _, message in entries:
                         if message.control is None or not is_control(message):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from session_store.errors import NotFoundError, SessionNotFoundError
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import TAIL_BYTES, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
@@ -338,7 +339,10 @@ class Logs:
 
 
 class LogUse:
-    """`async with logs.using(session_id) as log`."""
+    """`async with logs.using(session_id) as log`.
+
+    A log that goes while it is in use is `SessionNotFoundError`: its session was deleted.
+    """
 
     __slots__ = ("_log", "_logs", "_session_id")
 
@@ -355,6 +359,8 @@ class LogUse:
             raise
         return self._log
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: object, _trace: object) -> None:
         await self._log.mutex.__aexit__(None, None, None)
         self._logs.give_back(self._log)
+        if isinstance(error, NotFoundError):
+            raise SessionNotFoundError(self._session_id) from error

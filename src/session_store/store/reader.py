@@ -53,13 +53,10 @@ class Reader:
         Raises `SessionNotFoundError` if the session is deleted meanwhile.
         """
         async with self._logs.using(session_id) as log:
-            try:
-                await log.refresh()
-                if not log.size:
-                    await self.require(session_id)
-                yield log
-            except NotFoundError as error:
-                raise SessionNotFoundError(session_id) from error
+            await log.refresh()
+            if not log.size:
+                await self.require(session_id)
+            yield log
 
     async def messages(self, session_id: str, *, include_reset: bool) -> list[Message]:
         """Return the messages in the order of the log."""

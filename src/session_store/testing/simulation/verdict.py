@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from session_store.errors import NotFoundError
 from session_store.model.config import StoreConfig
 from session_store.model.records import Finding, Message
 from session_store.runtime import run
@@ -76,6 +77,9 @@ def judge(case: Case, *, thorough: bool) -> Iterator[str]:
     for sentence in check(history, final):
         if not _excused(case, sentence):
             yield sentence
+    for deed in case.deeds:
+        if isinstance(deed.error, NotFoundError):
+            yield f"{deed.session}: {deed.kind} speaks of files: {deed.error}"
     if thorough:
         yield from _agreement(case, fresh, final)
         yield from _nothing_left_over(case, final)
