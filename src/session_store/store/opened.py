@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from session_store.errors import (
     ClosedError,
@@ -32,12 +32,20 @@ from .writer import LogFences, Writer
 T = TypeVar("T")
 
 
+def bound(files: FileSystem, runtime: Runtime) -> FileSystem:
+    """Return the file system as it serves this runtime."""
+    # Asked of its class, for that answer is remembered.
+    if issubclass(type(files), Bindable):
+        return cast("Bindable", files).bind(runtime)
+    return files
+
+
 class Opened:
     """A store that can be opened, made durable, checked and closed."""
 
     def __init__(self, files: FileSystem, config: StoreConfig, runtime: Runtime) -> None:
         self._config = config
-        self._files = files.bind(runtime) if isinstance(files, Bindable) else files
+        self._files = bound(files, runtime)
         self._runtime = runtime
         self._durability = Durability(self._files, config.durability, runtime)
         self._sync_failure: FileSystemError | None = None

@@ -34,7 +34,7 @@ class Inode:
 
     def stats(self) -> FileStats:
         """Return what `FileSystem.stat` says of it."""
-        return FileStats(size=len(self.data), mtime_ms=0, version=str(self.version))
+        return FileStats(len(self.data), 0, str(self.version))
 
 
 class Disk:
