@@ -1,6 +1,7 @@
 """The index on any file system: a snapshot, and a journal that many processes append to."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -98,22 +99,19 @@ class JournalIndex(SessionIndexManager):
             path = core.place.path if core.wrote else None
         await core.settle()
         if path is not None:
-            try:
-                await self._files.sync(path)
-            except NotFoundError:
-                # Another's rotation removed it: a snapshot holds all of it.
-                pass
+            await self._sync(path)
 
     async def sync(self) -> None:
         """See `SessionIndexManager.sync`."""
         async with self._mutex:
             await self._access.catch_up()
             path = self._core.place.path
-        try:
+        await self._sync(path)
+
+    async def _sync(self, path: str) -> None:
+        # Without a file: another's rotation removed it, and a durable snapshot holds all of it.
+        with suppress(NotFoundError):
             await self._files.sync(path)
-        except NotFoundError:
-            # Another's rotation removed it: a durable snapshot holds all of it.
-            pass
 
     async def findings(self) -> list[Finding]:
         """See `SessionIndexManager.findings`."""
