@@ -1,0 +1,1 @@
+"""What only this store is asked: trees, memory, many tasks, subscribers, a million sessions."""

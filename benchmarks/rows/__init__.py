@@ -1,0 +1,1 @@
+"""One row of the benchmark a file; each is a program that answers jobs, a JSON line each."""
