@@ -22,6 +22,18 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+class Mutex(AbstractAsyncContextManager[Any], Protocol):
+    """A lock for `async with`; and for plain calls, which never wait and never suspend."""
+
+    def try_enter(self) -> bool:
+        """Take the lock if it is free, for a plain call that ends in `leave`."""
+        ...
+
+    def leave(self) -> None:
+        """Give back what `try_enter` took."""
+        ...
+
+
 class Runtime(Protocol):
     """What the engine may wait for and ask."""
 
@@ -50,7 +62,7 @@ class Runtime(Protocol):
         """Let at least `seconds` pass; others run meanwhile."""
         ...
 
-    def mutex(self) -> AbstractAsyncContextManager[Any]:
+    def mutex(self) -> Mutex:
         """Return a new lock for `async with`, fair, not reentrant."""
         ...
 
@@ -83,7 +95,7 @@ class BlockingRuntime(_Chance):
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def mutex(self) -> AbstractAsyncContextManager[Any]:
+    def mutex(self) -> Mutex:
         return _ThreadMutex()
 
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -98,18 +110,31 @@ class AsyncRuntime(_Chance):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def mutex(self) -> AbstractAsyncContextManager[Any]:
-        return asyncio.Lock()
+    def mutex(self) -> Mutex:
+        return _TaskMutex()
 
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.to_thread(call, *args)
 
 
+class _TaskMutex(asyncio.Lock):
+    def try_enter(self) -> bool:
+        # No other task runs during a plain call, so there is nothing to take.
+        return not self.locked()
+
+    def leave(self) -> None:
+        pass
+
+
 class _ThreadMutex:
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "leave")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.leave = self._lock.release
+
+    def try_enter(self) -> bool:
+        return self._lock.acquire(False)
 
     async def __aenter__(self) -> None:
         self._lock.acquire()

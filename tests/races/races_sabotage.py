@@ -314,7 +314,7 @@ def without_tips(patch: Patch) -> None:
 
     async def inherited(self: Appender, log: SessionLog, parent: str) -> str | None:
         found = await branch_of(self, log, parent)
-        return found or log.tail.recent.get(parent)
+        return found or (log.tail.branch_of(parent) if log.tail.met(parent) else None)
 
     branch_of = Appender._branch_of
     patch.setattr(Appender, "_branch_of", inherited)

@@ -5,7 +5,9 @@ Every method is one attempt that never waits: whoever meets a taken lock gets `B
 
 import errno
 import os
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import partial
+from os import SEEK_END, lseek, lstat
 from typing import Final
 
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
@@ -18,6 +20,7 @@ from .posix import BusyError, MovedError
 from .tree import ATTEMPTS, Tree
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND
+_LOCK: Final = LOCK_EX | LOCK_NB
 _READ_ONLY: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -72,6 +75,39 @@ class Appending:
             log = None
         raise UnavailableError(path, "it keeps being replaced")
 
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        """Do what `Direct.append_now` says, if the file is open."""
+        log = self._logs.peek(path)
+        if log is None or log.failed or not log.mutex.acquire(False):
+            return False
+        fd = log.descriptor.fd
+        try:
+            flock(fd, _LOCK)
+            try:
+                if lseek(fd, 0, SEEK_END) != size:
+                    return False
+                posix.append_all(fd, path, size, data)
+                # A write into an inode that was unlinked meanwhile has not happened.
+                found = lstat(log.place)
+                if found.st_ino != log.ino or found.st_dev != log.dev:
+                    return False
+                self._logs.remember(log, size, data)
+                return True
+            finally:
+                flock(fd, LOCK_UN)
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise posix.translate(path, error) from error
+        finally:
+            log.mutex.release()
+
+    def size_now(self, path: str) -> int | None:
+        """Do what `Direct.size_now` says, if the file is open."""
+        log = self._logs.peek(path)
+        # Not `fstat`, which takes four times as long to build its answer.
+        return None if log is None else lseek(log.descriptor.fd, 0, SEEK_END)
+
     def let_go(self, path: str) -> None:
         """Close what was open at `path` or below and was removed or replaced there on purpose."""
         for log in self._logs.below(path):
@@ -122,7 +158,7 @@ class Appending:
         if chain is None:
             return None
         opened = self._tree.open_file(chain[-1], parts[-1], flags, path)
-        return None if opened is None else Log(path, *opened)
+        return None if opened is None else Log(path, *opened, self._tree.root)
 
     def _create(self, path: str, parts: Parts) -> Log | None:
         """Return the new, empty log, or None if it has to be looked for again."""
@@ -142,4 +178,4 @@ class Appending:
             if found is not None and not posix.is_regular(path, found):
                 raise UnavailableError(path, "it is a folder") from None
             return None
-        return self._logs.put(Log(path, descriptor, os.fstat(descriptor.fd)))
+        return self._logs.put(Log(path, descriptor, os.fstat(descriptor.fd), self._tree.root))

@@ -9,7 +9,7 @@ NUL. Anything else is `InvalidIdError` before anything is touched.
 
 from collections.abc import Awaitable
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import msgspec
 
@@ -151,6 +151,30 @@ class Bindable(Protocol):
     def bind(self, runtime: Runtime) -> FileSystem:
         """Return the same files, waiting by `runtime`; closing either closes both."""
         ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A file system with plain calls for what needs no waiting, most of the time."""
+
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        """Do `append(path, data, if_size=size)` at once and return True, or else do nothing.
+
+        False says nothing about why: `append` will. Raises what `append` raises.
+        """
+        ...
+
+    def size_now(self, path: str) -> int | None:
+        """Return the size of the file that was last appended to at `path`, None if unknown.
+
+        Should that file have been removed or replaced since, this does not tell.
+        """
+        ...
+
+
+def is_direct(files: object) -> TypeGuard[Direct]:
+    """Return whether it is `Direct`; asked of its class, for that answer is remembered."""
+    return issubclass(type(files), Direct)
 
 
 @runtime_checkable

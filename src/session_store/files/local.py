@@ -125,6 +125,14 @@ class RealFileSystem:
         with translated(path):
             return await self._when_free(path, attempt)
 
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        """See `Direct.append_now`."""
+        return self._appending.append_now(path, data, size)
+
+    def size_now(self, path: str) -> int | None:
+        """See `Direct.size_now`."""
+        return self._appending.size_now(path)
+
     async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
         """See `FileSystem.delete`."""
         parts = self._split(path)

@@ -31,14 +31,16 @@ class Log:
         "mutex",
         "name_synced",
         "path",
+        "place",
         "poisoned",
         "sync_mutex",
         "syncing",
         "unsynced",
     )
 
-    def __init__(self, path: str, descriptor: Descriptor, found: os.stat_result) -> None:
+    def __init__(self, path: str, descriptor: Descriptor, found: os.stat_result, root: str) -> None:
         self.path = path
+        self.place = f"{root}/{path}"
         self.descriptor = descriptor
         self.dev = found.st_dev
         self.ino = found.st_ino
@@ -74,6 +76,10 @@ class Logs:
         self._owners: OrderedDict[int, Log] = OrderedDict()
         self._bytes = 0
         self._number = 0
+
+    def peek(self, path: str) -> Log | None:
+        """Return the open log of `path`, as `get` does, without counting it as a use."""
+        return self._logs.get(path)
 
     def get(self, path: str) -> Log | None:
         """Return the open log of `path`, whether or not it is still the path's."""

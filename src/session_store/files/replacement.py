@@ -47,7 +47,7 @@ def replace(
     opened = tree.open_file(folder, name, os.O_RDWR | os.O_APPEND, log.path)
     if opened is None:
         raise NotFoundError(log.path)
-    return Log(log.path, *opened)
+    return Log(log.path, *opened, tree.root)
 
 
 def holds(log: Log, owed: list[tuple[int, bytes]]) -> bool:

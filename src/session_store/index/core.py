@@ -136,6 +136,11 @@ class Core:
         except NotFoundError:
             return None
 
+    @property
+    def stands(self) -> bool:
+        """Return whether the state is known, and all of it durable."""
+        return not (self.base is None or self.broken or self._unsynced)
+
     async def read_whole(self, path: str) -> tuple[bytes | None, str | None]:
         """Return the content of the file at `path` together with its version."""
         for _ in range(MAX_READS):

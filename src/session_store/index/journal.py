@@ -15,7 +15,7 @@ from session_store.errors import (
     SessionNotFoundError,
     UnavailableError,
 )
-from session_store.files.filesystem import FileSystem
+from session_store.files.filesystem import FileSystem, is_direct
 from session_store.model.records import Finding, LogMark, SessionMetadata
 from session_store.runtime import Runtime, on_fork
 
@@ -61,6 +61,8 @@ class JournalIndex(SessionIndexManager):
         self._lazy = LazyNotes(save_delay_ms)
         self._mutex = runtime.mutex()
         self._recalled: Base | None = None
+        self._monotonic = runtime.monotonic
+        self._size_now = files.size_now if is_direct(files) else None
         on_fork(self)
 
     def after_fork(self) -> None:
@@ -173,6 +175,26 @@ class JournalIndex(SessionIndexManager):
     async def has(self, session_id: str) -> bool:
         """See `SessionIndexManager.has`."""
         return await self._ask(lambda state: session_id in state.sessions)
+
+    def landed_now(
+        self, session_id: str, now_ms: int, size: int, count: int | None, last_id: str
+    ) -> bool:
+        """Note an append; False if that, or whether the session is there still, takes more."""
+        core = self._core
+        if not self._mutex.try_enter():
+            return False
+        try:
+            return (
+                self._size_now is not None
+                and core.stands
+                and session_id in core.state.sessions
+                and self._size_now(core.place.path) == core.place.size
+                and self._lazy.put_append(
+                    session_id, (now_ms, size, count, last_id), self._monotonic()
+                )
+            )
+        finally:
+            self._mutex.leave()
 
     async def is_deleted(self, session_id: str) -> bool:
         """See `SessionIndexManager.is_deleted`."""

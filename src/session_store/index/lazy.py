@@ -14,25 +14,39 @@ class LazyNotes:
     def __init__(self, delay_ms: int) -> None:
         self._delay = delay_ms / 1000
         self._notes: Noted = {}
+        self._appends: dict[str, tuple[int, int, int | None, str]] = {}
         self._last = float("-inf")
         self._guard = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._notes)
+        return bool(self._notes or self._appends)
 
     def put(self, session_id: str, changes: dict[str, Any], *, recount: bool) -> None:
         """Note changes of a session's fields, in place of what was noted of them before."""
         with self._guard:
+            self._fold(session_id)
             before, exact = self._notes.get(session_id, ({}, False))
             self._notes[session_id] = ({**before, **changes}, exact or recount)
 
+    def put_append(
+        self, session_id: str, append: tuple[int, int, int | None, str], now: float
+    ) -> bool:
+        """Note an append in place of those before; nothing, and False, if the notes are due."""
+        if now - self._last >= self._delay:
+            return False
+        with self._guard:
+            self._appends[session_id] = append
+        return True
+
     def due(self, now: float) -> bool:
         """Return whether something is noted and the last writing is long enough ago."""
-        return bool(self._notes) and now - self._last >= self._delay
+        return bool(self._notes or self._appends) and now - self._last >= self._delay
 
     def take(self, now: float) -> Noted:
         """Return what is noted and forget it; the caller writes it or gives it back."""
         with self._guard:
+            for session_id in list(self._appends):
+                self._fold(session_id)
             notes, self._notes = self._notes, {}
             self._last = now
         return notes
@@ -48,6 +62,18 @@ class LazyNotes:
         """Forget everything: the parent writes what is its own."""
         self._guard = threading.Lock()
         self._notes = {}
+        self._appends = {}
+
+    def _fold(self, session_id: str) -> None:
+        noted = self._appends.pop(session_id, None)
+        if noted is not None:
+            updated_at, size, messages, last_id = noted
+            changes: dict[str, Any] = {"updatedAt": updated_at}
+            if messages is not None:
+                changes["messageCount"] = messages
+                changes["log"] = {"size": size, "messages": messages, "lastId": last_id}
+            before, exact = self._notes.get(session_id, ({}, False))
+            self._notes[session_id] = ({**before, **changes}, exact)
 
 
 def to_records(notes: Noted, at: int) -> list[JournalRecord]:

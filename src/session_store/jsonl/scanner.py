@@ -118,10 +118,15 @@ class Scanner(Generic[R]):
         Returns what they settle of the records before them.
         """
         found = self.finish()
+        self.step(last, end)
+        return found
+
+    def step(self, last: int, end: int) -> None:
+        """Do what `skip` does, where nothing is held back: `settled` is `position`."""
+        self._ended = _NO_BATCH
         self._damaged_run = 0
         self._last = last
         self.position = end
-        return found
 
     def _read(self, offset: int, line: bytes) -> R | None:
         if line.endswith(TAIL_MARK):

@@ -64,6 +64,29 @@ def normalise(message: MessageLike) -> Message:
     )
 
 
+def is_speech(message: Message) -> bool:
+    """Return whether it is a text somebody says, and nothing more was given.
+
+    Then `normalise` would return it as it is, or refuse its text as the encoder does: this
+    takes a tenth of the time.
+    """
+    return (
+        type(message) is Message
+        and message.type in SPEAKERS
+        and message.role == message.type
+        and type(message.content) is str
+        and inherits_parent(message)
+        and not (message.id or message.timestamp)
+        and message.metadata is None
+        and message.tool_calls is None
+        and message.tool_result is None
+        and message.control is None
+        and message.branch is None
+        and message.batch is None
+        and message.key is None
+    )
+
+
 def same_message(given: Message, stored: Message) -> bool:
     """Return whether `stored` is what an append of `given` would have written.
 

@@ -14,6 +14,7 @@ from session_store.model.records import (
 )
 
 from .locking import Locking
+from .records import MESSAGES
 
 
 class Engine(Locking):
@@ -28,8 +29,16 @@ class Engine(Locking):
         `InvalidMessageError` or `LeaseLostError` with nothing written, and
         `AppendUnknownError` when only a repetition with the same id can tell.
         """
-        await self._ready()
-        return (await self._appender.append(session_id, [message]))[0]
+        landed = None if self._quick is None else self._quick.append(session_id, message)
+        if landed is None:
+            await self._ready()
+            return (await self._appender.append(session_id, [message]))[0]
+        stored, settled = landed
+        if not settled:
+            await self._writer.finish(session_id, stored.id)
+        if self._durability.mode != "os":
+            await self._writer.commit(session_id, f"{session_id}/{MESSAGES}", stored.id)
+        return stored
 
     async def append_many(self, session_id: str, messages: Sequence[MessageLike]) -> list[Message]:
         """Add messages, all or none even after a crash; each continues from the one before."""

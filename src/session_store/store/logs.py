@@ -28,6 +28,9 @@ NODE_BYTES: Final = 230
 TREE_BYTES: Final = 85
 SEAL_BYTES: Final = 512
 """More than the line of a seal takes."""
+FRESH_MESSAGES: Final = 256
+CHARGE_BYTES: Final = 1 << 16
+"""By so much a log may grow before the budget is looked at."""
 
 OnFence = Callable[[str, Fence], None]
 LeaseSince = Callable[[str], int | None]
@@ -49,10 +52,11 @@ class SessionLog:
         self.path = f"{session_id}/{MESSAGES}"
         self.mutex = runtime.mutex()
         self.users = 0
-        self.charged = 0
+        self.charged = self.charged_at = 0
         self.size = 0
         self.tail = Tail(0)
-        self.nodes: Nodes | None = None
+        self._fresh: list[Entry[Message]] = []
+        self._nodes: Nodes | None = None
         self.messages: list[Message] | None = None
         self.tree: Tree | None = None
         self._rooted_at = 0
@@ -63,6 +67,29 @@ class SessionLog:
         self._on_fence = on_fence
         self._lease_since = lease_since
         self._scanner: Scanner[Message] | None = None
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """Return the tree of ids, None if only the end of the log is known."""
+        if self._fresh:
+            self._fold()
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, nodes: Nodes | None) -> None:
+        self._fresh.clear()
+        self._nodes = nodes
+
+    def _fold(self) -> None:
+        """Take in what was appended by the short way."""
+        assert self._nodes is not None
+        fresh, self._fresh = self._fresh, []
+        for offset, end, message in fresh:
+            self._nodes.apply(offset, end, message)
+            if self.messages is not None:
+                self.messages.append(message)
+            if self.tree is not None:
+                self.tree.add(message)
 
     @property
     def opened(self) -> bool:
@@ -82,7 +109,7 @@ class SessionLog:
     @property
     def cost(self) -> int:
         """Return about how many bytes of memory are held."""
-        held = len(self.tail.recent) * NODE_BYTES
+        held = self.tail.remembered * NODE_BYTES
         if self.nodes is not None:
             held += len(self.nodes) * NODE_BYTES
         if self.messages is not None:
@@ -112,7 +139,8 @@ class SessionLog:
         self._scanner = None
         self.size = 0
         self.tail = Tail(0)
-        self.nodes = self.messages = self.tree = None
+        self.nodes = None
+        self.messages = self.tree = None
 
     async def _open(self, size: int) -> None:
         self.forget()
@@ -137,7 +165,7 @@ class SessionLog:
         That is the last message if a damaged line took away the one that was switched to.
         """
         head = self.tail.head
-        if head is None or head in self.tail.recent:
+        if head is None or self.tail.met(head):
             return head
         nodes = await self.load(messages=False)
         if nodes.visible(head) is not None:
@@ -145,6 +173,8 @@ class SessionLog:
         return nodes.ids[-1] if len(nodes) > nodes.first_visible else None
 
     def _take(self, entries: Sequence[Entry[Message]]) -> None:
+        if self._fresh:
+            self._fold()
         for offset, end, message in entries:
             fence = self.tail.apply(offset, message)
             if fence is not None:
@@ -195,6 +225,29 @@ class SessionLog:
             at += len(line)
         self._take([*self._scanner.skip(entries[-1][0], size), *entries])
         self.size = size
+
+    @property
+    def whole(self) -> bool:
+        """Return whether the log is known up to its last byte, and that ends a settled line."""
+        return self._scanner is not None and self._scanner.settled == self.size > 0
+
+    def wrote_one(self, message: Message, line: bytes) -> None:
+        """Take in a message that was just appended in `line`, where the log was `whole`."""
+        assert self._scanner is not None
+        start = self.size
+        self.size = end = start + len(line)
+        self._scanner.step(start, end)
+        tail = self.tail
+        tail.last_id, tail.last_timestamp = message.id, message.timestamp
+        tail.said(message.id, message.branch)
+        if self._nodes is not None:
+            fresh = self._fresh
+            # What is cached is what was written: the caller may change its own objects.
+            if self.messages is not None and type(message.content) is not str:
+                message = read_message(line[:-1], start)
+            fresh.append((start, end - 1, message))
+            if len(fresh) == FRESH_MESSAGES:
+                self._fold()
 
     async def load_tree(self) -> Tree:
         """Return the tree of the messages that no reset hides, kept up to date from now on."""
@@ -301,10 +354,25 @@ class Logs:
             log.users += 1
             return log
 
+    def try_take(self, session_id: str) -> SessionLog | None:
+        """Return the log, nobody else's until `leave`, if it is known and free just now."""
+        log = self._logs.get(session_id)
+        return log if log is not None and log.mutex.try_enter() else None
+
+    def leave(self, log: SessionLog) -> None:
+        """Give back what `try_take` took."""
+        charge = log.size - log.charged_at > CHARGE_BYTES
+        log.mutex.leave()
+        if charge:
+            with self._guard:
+                log.users += 1
+            self.give_back(log)
+
     def give_back(self, log: SessionLog) -> None:
         """Let the log go, and whatever is over the budget, the longest unused first."""
         with self._guard:
             log.users -= 1
+            log.charged_at = log.size
             if self._logs.get(log.session_id) is log:
                 self._held += log.cost - log.charged
                 log.charged = log.cost
@@ -328,9 +396,13 @@ class Logs:
         for session_id, log in list(self._logs.items()):
             if self._held <= self._max_bytes:
                 return
-            if log.users:
+            if log.users or not log.mutex.try_enter():
                 continue
-            log.nodes = log.messages = log.tree = None
+            try:
+                log.nodes = None
+                log.messages = log.tree = None
+            finally:
+                log.mutex.leave()
             self._held += log.cost - log.charged
             log.charged = log.cost
             if self._held > self._max_bytes and self._lease_since(session_id) is None:

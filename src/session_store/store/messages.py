@@ -112,8 +112,8 @@ class Appender:
     async def _branch_of(self, log: SessionLog, parent: str) -> str | None:
         """Return the branch whose tip `parent` is; raises if there is no such message."""
         tail = log.tail
-        if parent in tail.recent:
-            branch = tail.recent[parent]
+        if tail.met(parent):
+            branch = tail.branch_of(parent)
             return branch if branch is not None and tail.tips.get(branch) == parent else None
         nodes = await log.load(messages=False)
         if nodes.visible(parent) is None:

@@ -15,7 +15,7 @@ from session_store.errors import (
     UnavailableError,
 )
 from session_store.files.durability import Durability
-from session_store.files.filesystem import Bindable, FileSystem
+from session_store.files.filesystem import Bindable, FileSystem, is_direct
 from session_store.index.journal import JournalIndex
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig
@@ -26,6 +26,7 @@ from .branches import Branches
 from .checking import Checker, CheckReport
 from .feed import Feed
 from .messages import Appender
+from .quick import Quick
 from .reader import Reader
 from .writer import LogFences, Writer
 
@@ -67,6 +68,9 @@ class Opened:
         )
         self._writer.locks = self._locks
         self._logs = self._writer.logs
+        self._quick = None
+        if is_direct(self._files) and config.auto_reset is None:
+            self._quick = Quick(self._files, runtime, config, self._index, self._locks, self._logs)
         self._reader = Reader(self._files, runtime, self._index, self._logs)
         self._appender = Appender(self._writer, self._reader, runtime, config)
         self._branches = Branches(self._files, runtime, self._writer, self._reader, self._commit)
@@ -117,6 +121,7 @@ class Opened:
                 )
         finally:
             self._closed = True
+            self._quick = None
             await self._files.close()
 
     async def _commit(self, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from .records import Node, is_control
 
-RECENT: Final = 1024
+RECENT: Final = 512
 
 
 class Fence(NamedTuple):
@@ -46,7 +46,8 @@ class Tail:
         self.epoch = 0
         self.last_id: str | None = None
         self.last_timestamp: int | float = 0
-        self.recent: dict[str, str | None] = {}
+        self._recent: dict[str, str | None] = {}
+        self._older: dict[str, str | None] = {}
         self.tips: dict[str, str] = {}
 
     def apply(self, offset: int, node: Node) -> Fence | None:
@@ -55,18 +56,39 @@ class Tail:
         self.last_timestamp = node.timestamp
         if node.control is not None and is_control(node):
             return self._control(offset, node)
+        self.said(node.id, node.branch)
+        return None
+
+    def said(self, message_id: str, branch: str | None) -> None:
+        """Take in that a message is the head now."""
         self.known = True
-        self.head = node.id
-        self.branch = node.branch
+        self.head = message_id
+        self.branch = branch
         if self.count is not None:
             self.count += 1
-        if node.branch is not None:
-            self.tips[node.branch] = node.id
-        if node.id not in self.recent:
-            if len(self.recent) >= RECENT:
-                del self.recent[next(iter(self.recent))]
-            self.recent[node.id] = node.branch
-        return None
+        if branch is not None:
+            self.tips[branch] = message_id
+        recent = self._recent
+        if message_id not in recent and message_id not in self._older:
+            if len(recent) == RECENT:
+                # By halves: to drop the first key of a large dict takes 2 µs.
+                self._older, self._recent = recent, {}
+                recent = self._recent
+            recent[message_id] = branch
+
+    def met(self, message_id: str) -> bool:
+        """Return whether a message is among the last `RECENT`, or more, that no reset hides."""
+        return message_id in self._recent or message_id in self._older
+
+    def branch_of(self, message_id: str) -> str | None:
+        """Return the branch that a message it has `met` was said on."""
+        recent = self._recent
+        return recent[message_id] if message_id in recent else self._older[message_id]
+
+    @property
+    def remembered(self) -> int:
+        """How many messages it has met and not forgotten."""
+        return len(self._recent) + len(self._older)
 
     def _control(self, offset: int, node: Node) -> Fence | None:
         control = node.control or {}
@@ -80,7 +102,7 @@ class Tail:
             self.head = self.branch = None
             self.count = 0
             self.reset_at = offset
-            self.recent.clear()
+            self._recent, self._older = {}, {}
             self.tips.clear()
         elif kind == "branch_deleted":
             name = _text(control.get("name"))

@@ -89,6 +89,15 @@ class Writer:
         await self.commit(session_id, log.path, _last_id(decision))
         return decision.answer
 
+    async def finish(self, session_id: str, last: str) -> None:
+        """Do what is owed after an append by the short way: look again, and note it."""
+        async with self.logs.using(session_id) as log:
+            try:
+                await self.still_there(session_id)
+            except FileSystemError as error:
+                raise AppendUnknownError(session_id, last, str(error)) from error
+            await self._note(log)
+
     async def commit(self, session_id: str, path: str, last: str) -> None:
         """Make a file of the session as durable as the mode promises; `last` was written to it."""
         try:

@@ -13,7 +13,7 @@ from typing import Final
 from session_store.testing.history import Left
 
 from .players import WEIGHTS, Game, Player
-from .process import Process
+from .process import Brisk, Process
 from .starts import STARTS, random_limits, start_of
 from .truth import Deed
 from .verdict import Case, judge, judge_logs
@@ -154,7 +154,7 @@ class _Trunk:
             world.run()
 
     def _spawn(self, tasks: int, calls: tuple[int, ...]) -> Process:
-        process = Process(self.world)
+        process = self.dice.choice((Process, Brisk))(self.world)
         if self.listen is not None:
             self.listen(process)
         self.game.open(process)
