@@ -155,7 +155,10 @@ class Bindable(Protocol):
 
 @runtime_checkable
 class Direct(Protocol):
-    """A file system with plain calls for what needs no waiting, most of the time."""
+    """A file system with plain calls for what needs no waiting, most of the time.
+
+    They are used unless a subclass has changed `append` alone.
+    """
 
     def append_now(self, path: str, data: bytes, size: int) -> bool:
         """Do `append(path, data, if_size=size)` at once and return True, or else do nothing.
@@ -173,8 +176,14 @@ class Direct(Protocol):
 
 
 def is_direct(files: object) -> TypeGuard[Direct]:
-    """Return whether it is `Direct`; asked of its class, for that answer is remembered."""
-    return issubclass(type(files), Direct)
+    """Return whether it is `Direct`, and its `append_now` no older than its `append`."""
+    kind = type(files)
+    # Asked of its class, for that answer is remembered.
+    return issubclass(kind, Direct) and _age(kind, "append_now") <= _age(kind, "append")
+
+
+def _age(kind: type, name: str) -> int:
+    return next(age for age, base in enumerate(kind.__mro__) if name in vars(base))
 
 
 @runtime_checkable

@@ -121,7 +121,6 @@ class Opened:
                 )
         finally:
             self._closed = True
-            self._quick = None
             await self._files.close()
 
     async def _commit(self, path: str) -> None:

@@ -1,0 +1,293 @@
+"""The short way of an append: the same bytes, the same rules, and nothing half done."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session_store import (
+    ClosedError,
+    InvalidMessageError,
+    LeaseLostError,
+    Message,
+    RealFileSystem,
+    SessionNotFoundError,
+    StoreConfig,
+    ToolCall,
+    ToolResult,
+    UnavailableError,
+)
+from session_store.runtime import run
+from session_store.store.engine import Engine
+from session_store.store.quick import Quick
+from session_store.sync import SessionStore
+from session_store.testing.simulation import World
+from session_store.testing.simulation.process import Brisk, Fresh
+
+Open = Callable[..., SessionStore]
+
+SAID: list[Any] = [
+    Message(type="user", role="user", content="hello"),
+    Message(type="assistant", role="assistant", content="héllo \U0001f642\n"),
+    Message(type="system", content="without a role"),
+    Message(type="user", role="user", content=""),
+    Message(type="user", role="user", content=[{"type": "text", "text": "a block"}]),
+    Message(type="user", role="user", content="x", metadata={"a": [1, None]}),
+    Message(
+        type="assistant",
+        role="assistant",
+        tool_calls=[ToolCall(id="c", name="f", arguments={"q": "é"})],
+    ),
+    Message(type="tool_result", tool_result=ToolResult(tool_call_id="c", result=None)),
+    Message(type="user", role="user", content="at a time", timestamp=5),
+    Message(type="note", role="editor", content="of another type"),
+    {"role": "user", "content": "a mapping"},
+]
+
+
+class Short(Brisk, Fresh):
+    """Files that answer at once, and count how often."""
+
+    landed = 0
+
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        done = super().append_now(path, data, size)
+        self.landed += done
+        return done
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Each call opens another store on one folder, as another process would."""
+    stores: list[SessionStore] = []
+
+    def open_one(**config: Any) -> SessionStore:
+        stores.append(SessionStore.open(tmp_path / "sessions", durability="os", **config))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def landed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sessions to which the short way has appended."""
+    seen: list[str] = []
+    append = Quick.append
+
+    def heard(self: Quick, session_id: str, given: Any) -> Any:
+        answer = append(self, session_id, given)
+        seen.extend([session_id] if answer is not None else [])
+        return answer
+
+    monkeypatch.setattr(Quick, "append", heard)
+    return seen
+
+
+def log_of(store: SessionStore, tmp_path: Path, session: str) -> bytes:
+    return (tmp_path / "sessions" / session / "messages.jsonl").read_bytes()
+
+
+def test_the_short_way_writes_what_the_long_way_writes() -> None:
+    logs, files = [], (Short(World(1)), Fresh(World(1)))
+    for process in files:
+        engine = Engine(process, StoreConfig(durability="os"), process)
+        session = run(engine.resolve("key"))
+
+        answers = [run(engine.append(session, message)) for message in SAID]
+
+        logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
+        assert run(engine.get_messages(session)) == answers
+        assert run(engine.get_metadata(session)).message_count == len(SAID)
+    assert logs[0] == logs[1]
+    assert files[0].landed == len(SAID) - 1
+
+
+def test_the_branch_that_was_switched_to_goes_on(opened: Open, landed: list[str]) -> None:
+    store = opened()
+    session = store.resolve("key")
+    root = store.append(session, SAID[0])
+    store.append(session, SAID[1])
+    store.create_branch(session, "other", root.id)
+    store.switch_to_branch(session, "other")
+
+    said = [store.append(session, SAID[0]) for _ in range(3)]
+
+    assert landed.count(session) >= 3
+    assert [message.branch for message in said] == ["other"] * 3
+    assert [message.parent_id for message in said] == [root.id, said[0].id, said[1].id]
+    assert store.get_branch(session, "other").leaf_message_id == said[-1].id
+
+
+def test_who_lost_the_lease_is_refused(opened: Open, landed: list[str], tmp_path: Path) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    assert store.acquire_lock(session, "me")
+    store.append(session, SAID[0])
+    opened().force_release(session)
+    before = log_of(store, tmp_path, session)
+
+    for _ in range(2):
+        with pytest.raises(LeaseLostError):
+            store.append(session, SAID[0])
+
+    assert landed == [session]
+    assert log_of(store, tmp_path, session) == before
+
+
+def test_a_session_that_another_deleted_is_gone(opened: Open, landed: list[str]) -> None:
+    store, other = opened(), opened()
+    session = store.resolve("key")
+    for _ in range(3):
+        store.append(session, SAID[0])
+    other.delete_session(session)
+
+    with pytest.raises(SessionNotFoundError):
+        store.append(session, SAID[0])
+
+    assert landed == [session] * 2
+    assert not opened().has_session(session)
+
+
+def test_a_delete_whose_folder_is_still_there_is_seen(opened: Open, tmp_path: Path) -> None:
+    class Stuck(RealFileSystem):
+        async def delete_tree(self, path: str) -> None:
+            raise UnavailableError(path, "not now")
+
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    store.append(session, SAID[0])
+    with (
+        SessionStore(Stuck(tmp_path / "sessions"), StoreConfig(durability="os")) as other,
+        pytest.raises(UnavailableError, match="the delete is recorded"),
+    ):
+        other.delete_session(session)
+
+    with pytest.raises(SessionNotFoundError):
+        store.append(session, SAID[0])
+
+
+@pytest.mark.parametrize("how", ["replaced", "grown"])
+def test_what_another_did_to_the_log_is_seen_first(
+    opened: Open, landed: list[str], tmp_path: Path, how: str
+) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    mine = store.append(session, SAID[0])
+    path = tmp_path / "sessions" / session / "messages.jsonl"
+    if how == "replaced":
+        draft = path.with_name("draft")
+        draft.write_bytes(path.read_bytes())
+        os.replace(draft, path)
+    else:
+        mine = opened().append(session, SAID[1])
+
+    said = store.append(session, SAID[0])
+
+    assert landed == [session]
+    assert said.parent_id == mine.id
+    assert opened().get_messages(session)[-1] == said
+
+
+def test_half_a_character_is_refused_and_nothing_is_written(opened: Open, tmp_path: Path) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    before = log_of(store, tmp_path, session)
+
+    with pytest.raises(InvalidMessageError, match="content"):
+        store.append(session, Message(type="user", role="user", content="\ud800"))
+
+    assert log_of(store, tmp_path, session) == before
+    assert store.append(session, SAID[0])
+
+
+def test_a_message_that_is_too_long_is_refused(opened: Open, tmp_path: Path) -> None:
+    store = opened(max_message_bytes=500)
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+
+    with pytest.raises(InvalidMessageError, match="at most 500"):
+        store.append(session, Message(type="user", role="user", content="x" * 500))
+
+    assert log_of(store, tmp_path, session).count(b"\n") == 1
+
+
+def test_a_closed_store_appends_nothing(opened: Open, tmp_path: Path) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    store.append(session, SAID[0])
+    store.close()
+
+    with pytest.raises(ClosedError):
+        store.append(session, SAID[0])
+
+    assert log_of(store, tmp_path, session).count(b"\n") == 2
+
+
+def test_a_subclass_with_an_append_of_its_own_is_asked(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Hearing(RealFileSystem):
+        async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+            heard.append(path)
+            return await super().append(path, data, if_size=if_size)
+
+    with SessionStore(Hearing(tmp_path), StoreConfig(durability="os")) as store:
+        session = store.resolve("key")
+        for _ in range(3):
+            store.append(session, SAID[0])
+
+    assert heard.count(f"{session}/messages.jsonl") == 3
+
+
+def test_what_is_cached_of_a_log_is_not_let_go_during_an_append(opened: Open) -> None:
+    store = opened()
+    logs = store._engine._logs
+    session, other = store.resolve("key"), store.resolve("other")
+    for one in (session, other):
+        store.append(one, SAID[0])
+        store.get_messages(one)
+    log = logs.try_take(session)
+    assert log is not None
+
+    logs._max_bytes = 1
+    store.get_messages(other)
+
+    assert log.nodes is not None
+    logs.leave(log)
+    store.get_messages(other)
+    assert log.nodes is None
+
+
+def test_the_messages_kept_are_the_written_ones(opened: Open) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    store.get_messages(session)
+    content = [{"type": "text", "text": "as it was"}]
+
+    store.append(session, Message(type="user", role="user", content=content))
+    content[0]["text"] = "changed since"
+
+    assert store.get_messages(session)[-1].content == [{"type": "text", "text": "as it was"}]
+
+
+def test_more_messages_than_are_folded_at_once_are_all_in_the_tree(opened: Open) -> None:
+    store = opened()
+    session = store.resolve("key")
+    said = [store.append(session, SAID[0]).id]
+    store.get_messages(session)
+
+    said += [store.append(session, SAID[0]).id for _ in range(600)]
+
+    assert [message.id for message in store.get_messages(session)] == said
+    assert [message.id for message in store.get_linear_history(session)] == said
+    assert store.check().ok
