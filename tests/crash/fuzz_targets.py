@@ -132,8 +132,6 @@ def logs(data: bytes) -> None:
     for offset, end, message in found:
         tail.apply(offset, message)
         nodes.apply(offset, end, message)
-    for ordinal in (*nodes.orphans(), *nodes.duplicates(), *nodes.forward_parents()):
-        assert 0 <= ordinal < len(nodes)
     if nodes.ids:
         nodes.path(nodes.ids[-1])
 
@@ -151,7 +149,7 @@ def _backwards(data: bytes, found: list[Any], end: int, want: int) -> None:
             break
         assert block.start < end
         end = block.start
-        block = run(file.tail(block.start, want=1 + want, followed=True))
+        block = run(file.tail(block.start, want=1 + want, followed=block))
     assert _ids(back) == _ids(found), "backwards it says something else"
 
 

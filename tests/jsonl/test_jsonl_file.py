@@ -153,7 +153,7 @@ def test_reading_backwards_gives_the_same_records_for_any_size_of_block(
     log: JSONLFile[Message], message: Make, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        file_module.JSONLFile.tail, "__kwdefaults__", {"want": block, "followed": False}
+        file_module.JSONLFile.tail, "__kwdefaults__", {"want": block, "followed": None}
     )
     shown = make_log(log, message)
 

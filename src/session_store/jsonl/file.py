@@ -1,12 +1,12 @@
 """`JSONLFile`: a log of records on any file system, read forwards, backwards, or in part."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar, overload
 
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
 from session_store.files.filesystem import FileSystem
 
-from .lines import TAIL_END, TAIL_MARK, close_line
+from .lines import TAIL_END, TAIL_MARK, close_line, damage
 from .objects import decode_object, encode_object
 from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner, seal_of
 
@@ -147,7 +147,7 @@ class JSONLFile(Generic[R]):
                 yield entry
             if not block.start:
                 return
-            block = await self.tail(block.start, followed=True)
+            block = await self.tail(block.start, followed=block)
             self.damage = self.damage + block.scanner.damage
 
     async def read_line(self, start: int, end: int) -> bytes:
@@ -184,47 +184,73 @@ class JSONLFile(Generic[R]):
                 return
             want = CHUNK_BYTES if scanner.position > start else want * 2
 
-    async def tail(self, end: int, *, want: int = TAIL_BYTES, followed: bool = False) -> Block[R]:
+    async def tail(
+        self, end: int, *, want: int = TAIL_BYTES, followed: Block[R] | None = None
+    ) -> Block[R]:
         """Return the records of about the last `want` bytes before `end`.
 
-        `followed` says that another record begins at `end`. The block begins at a boundary
-        between two records, and reaches back as far as it takes to find one. Raises
+        `followed` is the block that begins at `end`, if there is one. A block begins at a
+        boundary between two records, and reaches back as far as it takes to find one; within a
+        batch only if it has, with the blocks that follow, the rest of it. Raises
         `NotFoundError` if the file is gone.
         """
         while True:
             start = max(0, end - want)
             data = await self._files.read(self.path, start, end) if end else b""
-            cut = self._boundary(data) if start else 0
-            if cut is not None:
-                scanner = Scanner(self._decode, start + cut)
-                entries = scanner.feed(data[cut:])
-                if followed:
-                    entries += scanner.finish()
-                return Block(start + cut, entries, scanner)
+            if not start:
+                return self._block(0, data, None, followed)
+            for cut, batch in self._boundaries(data):
+                block = self._block(start + cut, data[cut:], batch, followed)
+                if batch is None or (block.entries and block.entries[0][0] == block.start):
+                    return block
             want *= 4
 
-    def _boundary(self, data: bytes) -> int | None:
-        """Return where in `data` the first line begins that surely begins a record.
+    def _block(
+        self,
+        start: int,
+        data: bytes,
+        within: tuple[int, int] | None,
+        followed: Block[R] | None,
+    ) -> Block[R]:
+        scanner = Scanner(self._decode, start)
+        if within is not None:
+            scanner.begin_within(within)
+        entries = scanner.feed(data)
+        if followed is not None:
+            first = followed.entries[0] if followed.entries else None
+            entries += scanner.finish(first if first and first[0] == followed.start else None)
+        return Block(start, entries, scanner)
 
-        Not within a batch, no seal (its junk stands before it), nothing damaged (it may be
-        a line of a batch).
+    def _boundaries(self, data: bytes) -> Iterator[tuple[int, tuple[int, int] | None]]:
+        """Yield where in `data` a line begins that surely begins a record.
+
+        That is the first such line, with its place if it stands within a batch, and in that
+        case the first that does not. No seal (its junk stands before it) and nothing damaged
+        (it may be a line of a batch).
         """
+        within = True
         at = data.find(b"\n") + 1
         while at:
             line_end = data.find(b"\n", at)
             if line_end < 0:
-                return None
-            if self._begins(data[at:line_end].rstrip(b"\r")):
-                return at
+                return
+            record = self._record(data[at:line_end].rstrip(b"\r"))
+            if record is not None:
+                if record.batch is None or record.batch[0] == 1:
+                    yield at, None
+                    return
+                if within:
+                    within = False
+                    yield at, record.batch
             at = line_end + 1
-        return None
 
-    def _begins(self, line: bytes) -> bool:
-        if line[:1] != b"{" or (SEAL_MARK in line and seal_of(line) is not None):
-            return False
-        scanner = Scanner(self._decode)
-        scanner.feed(line + b"\n")
-        if scanner.damage:
-            return False
-        record: Any = self._decode(line, 0)
-        return record.batch is None or record.batch[0] == 1
+    def _record(self, line: bytes) -> R | None:
+        if line[:1] != b"{" or damage(line) is not None:
+            return None
+        if SEAL_MARK in line and seal_of(line) is not None:
+            return None
+        try:
+            record: R = self._decode(line, 0)
+        except ValueError:
+            return None
+        return record

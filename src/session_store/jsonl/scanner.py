@@ -7,9 +7,18 @@ nobody knows: a line feed may be gone, or one more be there.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .lines import TAIL_MARK, damage, is_blurred, parse_object, split_lines
+from .lines import (
+    TAIL_MARK,
+    are_sound,
+    damage,
+    is_blurred,
+    parse_object,
+    split_lines,
+    whole_lines,
+)
 
 SEAL_MARK: Final = b'"kind":"seal"'
 SEAL_TEXT: Final = b'"control":{' + SEAL_MARK
@@ -50,6 +59,8 @@ class Scanner(Generic[R]):
     """Reads a log forward from a boundary between two records.
 
     `decode` turns a line and its offset into a record, or raises `ValueError` with the reason.
+    It may have a method `many` for speed, which turns lines (each with its LF) into as many
+    records, or raises `ValueError` if any of them needs a closer look: it is foreign, or a seal.
     `position` is where the next bytes must begin; `settled` is the boundary before which
     nothing can change any more (a pending batch begins there).
     """
@@ -58,6 +69,7 @@ class Scanner(Generic[R]):
         self.position = offset
         self.damage: list[Damage] = []
         self._decode = decode
+        self._many: Callable[[list[bytes]], list[R]] | None = getattr(decode, "many", None)
         self._last = -1
         self._held: list[Entry[R]] = []
         self._held_from = 0
@@ -79,6 +91,56 @@ class Scanner(Generic[R]):
 
         Unless it is the `last` there is, its last line waits for what follows: a seal, perhaps.
         """
+        found = self._feed_at_once(data, last=last)
+        return self._feed_closely(data, last=last) if found is None else found
+
+    def _feed_at_once(self, data: bytes, *, last: bool) -> list[Entry[R]] | None:
+        """Do `feed` for lines of which none needs a closer look, else return None."""
+        if self._many is None:
+            return None
+        lines = whole_lines(data)
+        if not last and lines and SEAL_MARK in lines.pop():
+            return None
+        if not lines or not are_sound(lines):
+            return None
+        try:
+            records = self._many(lines)
+        except (ValueError, RecursionError):
+            return None
+        starts = list(accumulate(map(len, lines), initial=self.position))
+        self.position = starts.pop()
+        self._last = starts[-1]
+        ends = [start - 1 for start in starts[1:]]
+        return self._place_all(list(zip(starts, [*ends, self.position - 1], records, strict=True)))
+
+    def _place_all(self, entries: list[Entry[R]]) -> list[Entry[R]]:
+        found: list[Entry[R]] = []
+        batches = [record.batch for _, _, record in entries]
+        at = 0
+        while at < len(entries):
+            if batches[at] is None and not self._expected:
+                first = at
+                while at < len(entries) and batches[at] is None:
+                    at += 1
+                found += entries[first:at]
+                self._ended = _NO_BATCH
+            else:
+                self._place(entries[at], found)
+                at += 1
+                # The next lines of a batch are nearly always the next that there are.
+                ahead = batches[at : at + self._expected - self._places]
+                if ahead and ahead == [
+                    (self._places + step, self._expected) for step in range(1, len(ahead) + 1)
+                ]:
+                    self._held += entries[at : at + len(ahead)]
+                    self._places += len(ahead)
+                    at += len(ahead)
+                    if self._places == self._expected:
+                        self._release(found)
+            self._damaged_run = 0
+        return found
+
+    def _feed_closely(self, data: bytes, *, last: bool) -> list[Entry[R]]:
         lines, end = split_lines(data, self.position)
         while lines and not last:
             end, line = lines.pop()
@@ -98,18 +160,32 @@ class Scanner(Generic[R]):
                 self._damaged_run = 0
                 self._ended = _NO_BATCH
             else:
-                self._place(offset, line, record, found)
+                self._place((offset, offset + len(line), record), found)
                 self._damaged_run = 0
         self.position = end
         if lines:
             self._last = lines[-1][0]
         return found
 
-    def finish(self) -> list[Entry[R]]:
-        """Decide that what follows is another record, and return what that settles."""
+    def begin_within(self, batch: tuple[int, int]) -> None:
+        """Take it that the next line is in the midst of a batch, its k-th of n."""
+        self._places, self._expected = batch[0] - 1, batch[1]
+        self._held_from = self.position
+
+    def finish(self, following: Entry[R] | None = None) -> list[Entry[R]]:
+        """Decide that what follows is another record, and return what that settles.
+
+        It may be a line of a batch, which is known to be whole from there on.
+        """
         found: list[Entry[R]] = []
-        self._end_batch(found)
-        self._ended = _NO_BATCH
+        if following is None or following[2].batch is None:
+            self._end_batch(found)
+            self._ended = _NO_BATCH
+            return found
+        self._place(following, found)
+        if self._expected:
+            self._release(found)
+        found.remove(following)
         return found
 
     def skip(self, last: int, end: int) -> list[Entry[R]]:
@@ -148,8 +224,8 @@ class Scanner(Generic[R]):
         self._note("damaged_line", offset, line, reason)
         return None
 
-    def _place(self, offset: int, line: bytes, record: R, found: list[Entry[R]]) -> None:
-        entry = (offset, offset + len(line), record)
+    def _place(self, entry: Entry[R], found: list[Entry[R]]) -> None:
+        offset, end, record = entry
         if record.batch is None:
             self._end_batch(found)
             self._ended = _NO_BATCH
@@ -171,7 +247,8 @@ class Scanner(Generic[R]):
             self._end_batch(found)
             if not late:
                 self._ended = _NO_BATCH
-                self._note("misplaced_line", offset, line, f"line {place} of a batch not begun")
+                reason = f"line {place} of a batch not begun"
+                self.damage.append(Damage("misplaced_line", offset, end - offset, reason))
             found.append(entry)
             return
         if place == of:
@@ -214,17 +291,10 @@ class Scanner(Generic[R]):
         self._close()
 
     def _tear(self) -> None:
-        if not self._expected:
-            return
-        end = self._held[-1][1]
-        self.damage.append(
-            Damage(
-                "torn_batch",
-                self._held_from,
-                end - self._held_from,
-                f"a batch of {self._expected} of which only {self._places} lines came",
-            )
-        )
+        if self._held:
+            end = self._held[-1][1]
+            reason = f"a batch of {self._expected} of which only {self._places} lines came"
+            self.damage.append(Damage("torn_batch", self._held_from, end - self._held_from, reason))
         self._close()
 
     def _close(self) -> None:

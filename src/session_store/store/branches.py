@@ -1,6 +1,6 @@
 """Named ways through the tree: created in `branches.jsonl`, moved and deleted in the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -187,8 +187,8 @@ class Branches:
         tail = [Damage("torn_tail", size - torn, torn, reason)] if torn else []
         return file.damage + blurred + tail
 
-    async def findings(self, log: SessionLog, nodes: Nodes) -> list[Finding]:
-        """Return the branches that lead to a message which is not there."""
+    async def findings(self, log: SessionLog, holds: Callable[[str], bool]) -> list[Finding]:
+        """Return the branches that lead to a message which the log does not hold."""
         records = await self._records(log.session_id)
         return [
             Finding(
@@ -198,7 +198,7 @@ class Branches:
                 detail=f"branch {record.name!r} leads to a message that is missing",
             )
             for _, _, record in records.values()
-            if nodes.used(record.leaf_message_id) is None
+            if not holds(record.leaf_message_id)
         ]
 
     async def _records(self, session_id: str) -> dict[str, Created]:

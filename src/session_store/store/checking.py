@@ -1,6 +1,6 @@
 """`check`: every promise about a store verified, and told as findings."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,9 +21,10 @@ from session_store.model.records import Finding, LogMark, Record, SessionMetadat
 from session_store.runtime import Runtime
 
 from .branches import Branches
+from .census import Census
 from .logs import Logs, SessionLog
-from .records import MESSAGES, Node, read_slim
-from .replay import Nodes
+from .records import MESSAGES, Node, Slim, is_control, read_slim
+from .replay import count_on
 
 # What is lost or wrong is an error; what was never acknowledged, or is shown otherwise than
 # it was meant, is a warning; what is only worth knowing is an info.
@@ -61,6 +62,28 @@ class _Tally:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.messages = self.bytes = self.unverified = 0
+
+
+class _Reading:
+    """Reads lines without their content, and looks at their checksums."""
+
+    def __init__(self) -> None:
+        self.unverified = 0
+        self.blurred: list[Damage] = []
+
+    def __call__(self, line: bytes, offset: int) -> Node:
+        node = read_slim(line, offset)
+        if checksum(line) is None:
+            self.unverified += 1
+            self.blurred += blur(offset, line)
+        return node
+
+    @staticmethod
+    def many(lines: Sequence[bytes]) -> list[Slim]:
+        """Read lines of which all or none carry a checksum; these are looked at one by one."""
+        if checksum(lines[0][:-1]) is None:
+            raise ValueError
+        return read_slim.many(lines)
 
 
 class Checker:
@@ -117,19 +140,17 @@ class Checker:
         await log.refresh()
         if not log.size:
             return None
-        nodes, first, last = Nodes(), None, None
+        count, first, last = 0, None, None
         scanner = Scanner(read_slim)
         async for entries in log.file.scan(scanner, log.settled):
-            for offset, end, node in entries:
-                nodes.apply(offset, end, node)
-                first = first or node
-                last = node
+            count = count_on(count, entries)
+            first = first or entries[0][2]
+            last = entries[-1][2]
         if first is None or last is None:
             stats = await self._files.stat(log.path)
             return SessionMetadata(
                 session_id=session_id, created_at=stats.mtime_ms, updated_at=stats.mtime_ms
             )
-        count = len(nodes) - nodes.first_visible
         return SessionMetadata(
             session_id=session_id,
             created_at=first.timestamp,
@@ -173,15 +194,15 @@ class Checker:
         found: list[Finding] = []
         async with self._logs.using(session_id) as log:
             await log.refresh()
-            nodes = await self._log(log, tally, found)
-            await self._count(log, len(nodes) - nodes.first_visible, found)
+            census = await self._log(log, tally, found)
+            await self._count(log, census.visible, found)
             found += [
                 _damage(f"{session_id}/branches.jsonl", damage)
                 for damage in await self._branches.damage(session_id)
             ]
-            found += await self._branches.findings(log, nodes)
+            found += await self._branches.findings(log, census.holds)
         found += await self._lock(session_id)
-        tally.messages += len(nodes)
+        tally.messages += census.messages
         tally.findings += [replace(finding, session_id=session_id) for finding in found]
 
     async def _lock(self, session_id: str) -> list[Finding]:
@@ -195,21 +216,15 @@ class Checker:
         text = f"{lock.owner!r} never released it, and it has expired"
         return [_finding("info", "expired_lock", path, text)]
 
-    async def _log(self, log: SessionLog, tally: _Tally, found: list[Finding]) -> Nodes:
-        nodes = Nodes()
-
-        def read(line: bytes, offset: int) -> Node:
-            node = read_slim(line, offset)
-            if checksum(line) is None:
-                tally.unverified += 1
-                found.extend(_damage(log.path, damage) for damage in blur(offset, line))
-            return node
-
+    async def _log(self, log: SessionLog, tally: _Tally, found: list[Finding]) -> Census:
+        census = Census()
+        read = _Reading()
         scanner = Scanner(read)
         async for entries in log.file.scan(scanner, log.size):
-            for offset, end, node in entries:
-                nodes.apply(offset, end, node)
+            census.extend(entries)
             await self._runtime.sleep(0)
+        found += [_damage(log.path, damage) for damage in read.blurred]
+        tally.unverified += read.unverified
         tally.bytes += log.size
         found += [_damage(log.path, damage) for damage in scanner.damage]
         if scanner.settled < scanner.position:
@@ -220,20 +235,39 @@ class Checker:
             place = (scanner.position, log.size - scanner.position)
             text = "bytes without a line end: a write that was cut off; the next append seals it"
             found.append(_finding("warning", "torn_tail", log.path, text, *place))
-        self._tree(log.path, nodes, found)
-        return nodes
+        await self._tree(log, census, found)
+        return census
 
-    @staticmethod
-    def _tree(path: str, nodes: Nodes, found: list[Finding]) -> None:
-        for ordinal in nodes.orphans():
-            text = f"message {nodes.ids[ordinal]!r} names a parent that is missing; it is a root"
-            found.append(_finding("warning", "missing_parent", path, text, nodes.starts[ordinal]))
-        for ordinal in nodes.duplicates():
-            text = f"the id {nodes.ids[ordinal]!r} is there before; the first is found by it"
-            found.append(_finding("warning", "duplicate_id", path, text, nodes.starts[ordinal]))
-        for ordinal in nodes.forward_parents():
-            text = f"message {nodes.ids[ordinal]!r} stands before its parent"
-            found.append(_finding("warning", "parent_behind", path, text, nodes.starts[ordinal]))
+    async def _tree(self, log: SessionLog, census: Census, found: list[Finding]) -> None:
+        """Tell of the messages that contradict each other, by reading them once more."""
+        odd = census.oddities()
+        if not any(odd):
+            return
+        doubled: set[str] = set()
+        findings: dict[str, list[Finding]] = {}
+        ordinal = 0
+        async for entries in log.file.scan(Scanner(read_slim), log.size):
+            for offset, _, node in entries:
+                if node.control is not None and is_control(node):
+                    continue
+                told = []
+                if ordinal in odd.orphans:
+                    told.append(("missing_parent", "names a parent that is missing; it is a root"))
+                if ordinal in odd.before_parent:
+                    told.append(("parent_behind", "stands before its parent"))
+                if node.id in doubled:
+                    told.append(("duplicate_id", "is there before; the first is found by it"))
+                elif hash(node.id) in odd.doubled:
+                    doubled.add(node.id)
+                for code, text in told:
+                    what = "the id" if code == "duplicate_id" else "message"
+                    detail = f"{what} {node.id!r} {text}"
+                    finding = _finding("warning", code, log.path, detail, offset)
+                    findings.setdefault(code, []).append(finding)
+                ordinal += 1
+            await self._runtime.sleep(0)
+        for code in ("missing_parent", "duplicate_id", "parent_behind"):
+            found += findings.get(code, [])
 
     async def _count(self, log: SessionLog, count: int, found: list[Finding]) -> None:
         metadata = await self._index.metadata(log.session_id)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from session_store.errors import NotFoundError, SessionNotFoundError
 from session_store.files.filesystem import FileSystem
-from session_store.jsonl.file import TAIL_BYTES, JSONLFile
+from session_store.jsonl.file import CHUNK_BYTES, TAIL_BYTES, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
 from session_store.model.ids import check_foreign_session_id
 from session_store.model.messages import encode_message
@@ -19,16 +19,17 @@ from session_store.model.tree import Tree
 from session_store.runtime import Runtime
 
 from .records import MESSAGES, Node, control_record, is_control, read_message, read_slim
-from .replay import Fence, Nodes, Tail
+from .replay import Fence, Nodes, Tail, count_on
 
 # Resident memory of 60,000 messages, measured with texts of 100, 300 and 1,500 bytes: a message
 # takes its line and up to 540 bytes more, a node of ids 230, a node of the tree 50 to 85.
 MESSAGE_BYTES: Final = 540
 NODE_BYTES: Final = 230
 TREE_BYTES: Final = 85
+GAP_BYTES: Final = 1 << 14
+"""What is read to no purpose rather than asked for apart: a call costs as much as 100 KiB."""
 SEAL_BYTES: Final = 512
 """More than the line of a seal takes."""
-FRESH_MESSAGES: Final = 256
 CHARGE_BYTES: Final = 1 << 16
 """By so much a log may grow before the budget is looked at."""
 
@@ -59,6 +60,8 @@ class SessionLog:
         self._nodes: Nodes | None = None
         self.messages: list[Message] | None = None
         self.tree: Tree | None = None
+        self._met: dict[int, Message] = {}
+        self._met_bytes = 0
         self._rooted_at = 0
         self.file = JSONLFile(
             files, self.path, encode=encode_message, decode=read_message, seal=self._seal
@@ -81,14 +84,16 @@ class SessionLog:
         self._nodes = nodes
 
     def _fold(self) -> None:
-        """Take in what was appended by the short way."""
+        """Take into the tree, and to the messages, what has come since it was last asked for."""
         assert self._nodes is not None
         fresh, self._fresh = self._fresh, []
-        for offset, end, message in fresh:
-            self._nodes.apply(offset, end, message)
-            if self.messages is not None:
-                self.messages.append(message)
-            if self.tree is not None:
+        self._nodes.extend(fresh)
+        if self.messages is None:
+            return
+        said = [m for _, _, m in fresh if m.control is None or not is_control(m)]
+        self.messages += said
+        if self.tree is not None:
+            for message in said:
                 self.tree.add(message)
 
     @property
@@ -109,11 +114,15 @@ class SessionLog:
     @property
     def cost(self) -> int:
         """Return about how many bytes of memory are held."""
+        fresh = len(self._fresh)
         held = self.tail.remembered * NODE_BYTES
-        if self.nodes is not None:
-            held += len(self.nodes) * NODE_BYTES
+        if self._nodes is not None:
+            held += (len(self._nodes) + fresh) * NODE_BYTES
         if self.messages is not None:
-            held += self.size + len(self.messages) * MESSAGE_BYTES
+            held += self.size + (len(self.messages) + fresh) * MESSAGE_BYTES
+        elif fresh:
+            held += self.size - self._fresh[0][0] + fresh * MESSAGE_BYTES
+        held += self._met_bytes + len(self._met) * MESSAGE_BYTES
         if self.tree is not None:
             held += len(self.tree) * TREE_BYTES
         return held
@@ -139,8 +148,12 @@ class SessionLog:
         self._scanner = None
         self.size = 0
         self.tail = Tail(0)
-        self.nodes = None
-        self.messages = self.tree = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of what only the whole log can tell; it is read again when it is asked for."""
+        self.nodes = self.messages = self.tree = None
+        self._met, self._met_bytes = {}, 0
 
     async def _open(self, size: int) -> None:
         self.forget()
@@ -173,20 +186,12 @@ class SessionLog:
         return nodes.ids[-1] if len(nodes) > nodes.first_visible else None
 
     def _take(self, entries: Sequence[Entry[Message]]) -> None:
-        if self._fresh:
-            self._fold()
-        for offset, end, message in entries:
+        for offset, _, message in entries:
             fence = self.tail.apply(offset, message)
             if fence is not None:
                 self._on_fence(self.session_id, fence)
-            if self.nodes is not None:
-                self.nodes.apply(offset, end, message)
-            if message.control is not None and is_control(message):
-                continue
-            if self.messages is not None:
-                self.messages.append(message)
-            if self.tree is not None:
-                self.tree.add(message)
+        if self._nodes is not None:
+            self._fresh += entries
 
     async def load(self, *, messages: bool) -> Nodes:
         """Have the whole tree of ids and, with `messages`, every message; return the tree."""
@@ -196,19 +201,19 @@ class SessionLog:
             scanner: Scanner[Any] = Scanner(decode)
             nodes, loaded = Nodes(), list[Message]()
             async for entries in self.file.scan(scanner, self.settled):
-                self._place(entries, nodes, loaded if messages else None)
+                nodes.extend(entries)
+                if messages:
+                    loaded += [
+                        message
+                        for _, _, message in entries
+                        if message.control is None or not is_control(message)
+                    ]
                 await self._runtime.sleep(0)  # a long read lets others run
+            self.let_go()
             self.nodes = nodes
             if messages:
                 self.messages = loaded
         return nodes
-
-    @staticmethod
-    def _place(entries: Sequence[Entry[Any]], nodes: Nodes, messages: list[Message] | None) -> None:
-        for offset, end, node in entries:
-            nodes.apply(offset, end, node)
-            if messages is not None and (node.control is None or not is_control(node)):
-                messages.append(node)
 
     def wrote(self, records: Sequence[Message], lines: Sequence[bytes], size: int) -> None:
         """Take in records that were just appended, in `lines`, so that the log has `size` bytes.
@@ -219,8 +224,7 @@ class SessionLog:
         at = size - sum(map(len, lines))
         entries: list[Entry[Message]] = []
         for record, line in zip(records, lines, strict=True):
-            # What is cached is what was written: the caller may change its own objects.
-            kept = record if self.messages is None else read_message(line[:-1], at)
+            kept = record if self.messages is None else _kept(record, line, at)
             entries.append((at, at + len(line) - 1, kept))
             at += len(line)
         self._take([*self._scanner.skip(entries[-1][0], size), *entries])
@@ -241,13 +245,8 @@ class SessionLog:
         tail.last_id, tail.last_timestamp = message.id, message.timestamp
         tail.said(message.id, message.branch)
         if self._nodes is not None:
-            fresh = self._fresh
-            # What is cached is what was written: the caller may change its own objects.
-            if self.messages is not None and type(message.content) is not str:
-                message = read_message(line[:-1], start)
-            fresh.append((start, end - 1, message))
-            if len(fresh) == FRESH_MESSAGES:
-                self._fold()
+            kept = message if self.messages is None else _kept(message, line, start)
+            self._fresh.append((start, end - 1, kept))
 
     async def load_tree(self) -> Tree:
         """Return the tree of the messages that no reset hides, kept up to date from now on."""
@@ -259,10 +258,36 @@ class SessionLog:
 
     async def read_message(self, nodes: Nodes, ordinal: int) -> Message:
         """Return the message at `ordinal`, from the cache or from its place in the log."""
+        return (await self.read_messages(nodes, [ordinal]))[0]
+
+    async def read_messages(self, nodes: Nodes, ordinals: Sequence[int]) -> list[Message]:
+        """Return the messages at `ordinals`, from the cache or from their places in the log."""
+        if self.messages is None and len(ordinals) > len(nodes) // 2:
+            await self.load(messages=True)
         if self.messages is not None:
-            return self.messages[ordinal]
-        start = nodes.starts[ordinal]
-        return read_message(await self.file.read_line(start, nodes.ends[ordinal]), start)
+            return [self.messages[ordinal] for ordinal in ordinals]
+        wanted = [ordinal for ordinal in ordinals if ordinal not in self._met]
+        while wanted:
+            wanted = wanted[await self._meet(nodes, wanted) :]
+        return [self._met[ordinal] for ordinal in ordinals]
+
+    async def _meet(self, nodes: Nodes, ordinals: Sequence[int]) -> int:
+        """Read the first of these messages and those that follow closely; return how many."""
+        begin = nodes.starts[ordinals[0]]
+        end, count = nodes.ends[ordinals[0]], 1
+        for ordinal in ordinals[1:]:
+            near = 0 <= nodes.starts[ordinal] - end <= GAP_BYTES
+            if not near or nodes.ends[ordinal] - begin > CHUNK_BYTES:
+                break
+            end = nodes.ends[ordinal]
+            count += 1
+        data = await self.file.read_line(begin, end)
+        for ordinal in ordinals[:count]:
+            start = nodes.starts[ordinal]
+            line = data[start - begin : nodes.ends[ordinal] - begin]
+            self._met[ordinal] = read_message(line, start)
+            self._met_bytes += len(line)
+        return count
 
     async def mark(self, base: LogMark | None) -> LogMark:
         """Return how many messages there are, counting on from `base` if it holds."""
@@ -277,13 +302,10 @@ class SessionLog:
         if base is not None and await self.holds(base):
             start, count = base.size, base.messages
         scanner: Scanner[Node] = Scanner(read_slim, start)
-        counter = Tail(0)
-        counter.count = count
         async for entries in self.file.scan(scanner, self.settled):
-            for offset, _, node in entries:
-                counter.apply(offset, node)
+            count = count_on(count, entries)
             await self._runtime.sleep(0)
-        return counter.count
+        return count
 
     async def holds(self, mark: LogMark) -> bool:
         """Return whether the line that ends at `mark.size` is the one the mark names."""
@@ -312,6 +334,18 @@ class SessionLog:
                 length=length,
             )
         )
+
+
+def _kept(message: Message, line: bytes, offset: int) -> Message:
+    """Return what is cached of a message that was written: the caller may change its objects."""
+    if (
+        type(message.content) is str
+        and message.metadata is None
+        and message.tool_calls is None
+        and message.tool_result is None
+    ):
+        return message
+    return read_message(line[:-1], offset)
 
 
 class Logs:
@@ -398,9 +432,10 @@ class Logs:
                 return
             if log.users or not log.mutex.try_enter():
                 continue
+            if log.users or not log.mutex.try_enter():
+                continue
             try:
-                log.nodes = None
-                log.messages = log.tree = None
+                log.let_go()
             finally:
                 log.mutex.leave()
             self._held += log.cost - log.charged

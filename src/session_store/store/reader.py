@@ -139,13 +139,13 @@ class Reader:
             found = await self._path_backwards(log, leaf_id, limit)
             if found is not None:
                 return found
-        nodes = await log.load(messages=limit is None)
+        nodes = await log.load(messages=False)
         if nodes.visible(leaf_id) is None:
             raise MessageNotFoundError(log.session_id, leaf_id)
         ordinals = nodes.path(leaf_id)
         if limit is not None:
             ordinals = ordinals[-limit:]
-        return [await log.read_message(nodes, ordinal) for ordinal in ordinals]
+        return await log.read_messages(nodes, ordinals)
 
     async def _path_backwards(
         self, log: SessionLog, leaf_id: str, limit: int
@@ -196,11 +196,9 @@ class Reader:
         ids = kept_ids(path[0]) if path else []
         kept: list[Message] = []
         if ids:
-            nodes = await log.load(messages=True)
-            for message_id in ids:
-                ordinal = nodes.visible(message_id)
-                if ordinal is not None:
-                    kept.append(await log.read_message(nodes, ordinal))
+            nodes = await log.load(messages=False)
+            ordinals = [nodes.visible(message_id) for message_id in ids]
+            kept = await log.read_messages(nodes, [one for one in ordinals if one is not None])
         return kept, path
 
     async def context(

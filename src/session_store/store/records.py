@@ -1,5 +1,6 @@
 """The lines of a session's log as the store reads and writes them."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from session_store.jsonl.lines import parse_object
 from session_store.model.messages import decode_message
-from session_store.model.records import Branch, Message, Record
+from session_store.model.records import Branch, Message, Record, inherits_parent
 
 MESSAGES: Final = "messages.jsonl"
 BRANCHES: Final = "branches.jsonl"
@@ -62,28 +63,69 @@ class BranchRecord(Branch, frozen=True, kw_only=True):
         return None
 
 
+_message = msgspec.json.Decoder(Message)
 _slim = msgspec.json.Decoder(Slim)
 _branch = msgspec.json.Decoder(BranchRecord)
 
 
-def read_message(line: bytes, offset: int) -> Message:
-    """Return the message on `line`; raises `ValueError` if there is none.
+class _ReadMessage:
+    """See `read_message`."""
 
-    One that has no id, which only foreign data has, is named after its offset.
-    """
-    message = decode_message(line, parse_object)
-    return message if message.id else replace(message, id=f"line:{offset}")
+    def __call__(self, line: bytes, offset: int) -> Message:
+        message = decode_message(line, parse_object)
+        return message if message.id else replace(message, id=f"line:{offset}")
+
+    @staticmethod
+    def many(lines: Sequence[bytes]) -> list[Message]:
+        """Return the messages on lines that are as the store writes them, else `ValueError`."""
+        found = list(map(_message.decode, lines))
+        for message in found:
+            if inherits_parent(message):
+                raise ValueError
+        _refuse_special(found)
+        return found
 
 
-def read_slim(line: bytes, offset: int) -> Node:
-    """Return the line without its content; raises `ValueError` if it is no record."""
-    try:
-        slim = _slim.decode(line)
-        if slim.id and (slim.batch is None or 1 <= slim.batch[0] <= slim.batch[1]):
-            return slim
-    except (ValueError, RecursionError):  # a UnicodeDecodeError is no DecodeError
-        pass
-    return read_message(line, offset)
+class _ReadSlim:
+    """See `read_slim`."""
+
+    def __call__(self, line: bytes, offset: int) -> Node:
+        try:
+            slim = _slim.decode(line)
+            if slim.id and (slim.batch is None or 1 <= slim.batch[0] <= slim.batch[1]):
+                return slim
+        except (ValueError, RecursionError):  # a UnicodeDecodeError is no DecodeError
+            pass
+        return read_message(line, offset)
+
+    @staticmethod
+    def many(lines: Sequence[bytes]) -> list[Slim]:
+        """Return the lines without their content if all are as the store writes them."""
+        found = list(map(_slim.decode, lines))
+        _refuse_special(found)
+        return found
+
+
+def _refuse_special(nodes: Sequence[Node]) -> None:
+    """Raise `ValueError` unless all have an id, and no seal and no impossible batch is there."""
+    for node in nodes:
+        if not node.id:
+            raise ValueError
+        batch, control = node.batch, node.control
+        if batch is not None and not 1 <= batch[0] <= batch[1]:
+            raise ValueError
+        if control is not None and control.get("kind") == "seal":
+            raise ValueError
+
+
+read_message: Final = _ReadMessage()
+"""Return the message on a line; raises `ValueError` if there is none.
+
+One that has no id, which only foreign data has, is named after its offset.
+"""
+
+read_slim: Final = _ReadSlim()
+"""Return the line without its content; raises `ValueError` if it is no record."""
 
 
 def is_control(node: Node) -> bool:
