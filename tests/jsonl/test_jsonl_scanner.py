@@ -20,9 +20,11 @@ def line(name: str, **fields: object) -> bytes:
     return close_line(encode_message(message))
 
 
-def seal(offset: int, length: int) -> bytes:
+def seal(offset: int, length: int, batch: tuple[int, int] | None = None) -> bytes:
     control = {"kind": "seal", "offset": offset, "length": length}
-    message = Message(id="seal", parent_id=None, type="custom", timestamp=1, control=control)
+    message = Message(
+        id="seal", parent_id=None, type="custom", timestamp=1, control=control, batch=batch
+    )
     return close_line(encode_message(message))
 
 
@@ -113,6 +115,19 @@ def test_a_whole_batch_is_shown() -> None:
 
     assert names == ["m1", "m2", "m3", "z"]
     assert scanner.damage == []
+
+
+def test_a_seal_is_of_no_batch_whatever_it_says() -> None:
+    start, torn = len(line("a")) + 3, batch(5)[0][:-1]
+    sealed = line(
+        "seal", batch=(2, 5), control={"kind": "seal", "offset": start, "length": len(torn)}
+    )
+
+    names, scanner = scan(line("a"), b"{]\n", torn + b"\n", sealed)
+
+    assert names == ["a", "seal"]
+    assert codes(scanner) == ["damaged_line", "sealed_tail"]
+    assert scanner.settled == scanner.position
 
 
 @pytest.mark.parametrize("came", [1, 2])

@@ -145,7 +145,8 @@ class Scanner(Generic[R]):
 
     def _place(self, offset: int, line: bytes, record: R, found: list[Entry[R]]) -> None:
         entry = (offset, offset + len(line), record)
-        if record.batch is None:
+        if record.batch is None or (SEAL_MARK in line and seal_of(line) is not None):
+            # A seal is of no batch, whatever it says: a reader from the end begins behind it.
             self._end_batch(found)
             self._ended = _NO_BATCH
             found.append(entry)
