@@ -118,12 +118,10 @@ def test_a_whole_batch_is_shown() -> None:
 
 
 def test_a_seal_is_of_no_batch_whatever_it_says() -> None:
-    start, torn = len(line("a")) + 3, batch(5)[0][:-1]
-    sealed = line(
-        "seal", batch=(2, 5), control={"kind": "seal", "offset": start, "length": len(torn)}
-    )
+    start, torn = len(line("a")) + 3, batch(5)[0]
+    sealed = seal(start, len(torn) - 1, (2, 5))
 
-    names, scanner = scan(line("a"), b"{]\n", torn + b"\n", sealed)
+    names, scanner = scan(line("a"), b"{]\n", torn, sealed)
 
     assert names == ["a", "seal"]
     assert codes(scanner) == ["damaged_line", "sealed_tail"]
