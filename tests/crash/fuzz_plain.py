@@ -9,6 +9,8 @@ import re
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from session_store.index import records as journal
 from session_store.model.records import Message
 from session_store.store.records import read_message
@@ -76,9 +78,10 @@ def _line(offset: int, text: bytes, sealed: bool) -> Line:
     if _verified(bare) is False:
         return Line(offset, text, None)
     try:
-        return Line(offset, text, read_message(bare, offset))
+        record = read_message(bare, offset)
     except ValueError:
         return Line(offset, text, None)
+    return Line(offset, text, replace(record, batch=None) if _seal(text) else record)
 
 
 def _verified(text: bytes) -> bool | None:
@@ -89,6 +92,12 @@ def _verified(text: bytes) -> bool | None:
 
 def _sealed_by(offset: int, text: bytes) -> int | None:
     """Return where the line begins that a seal voids, None if this is no seal that fits."""
+    start, length = _seal(text) or (-1, 0)
+    return start if start >= 0 and start + length + 1 == offset else None
+
+
+def _seal(text: bytes) -> tuple[int, int] | None:
+    """Return what a seal says it voids: where it begins and how long it is."""
     if b'"kind":"seal"' not in text or _verified(text) is False:
         return None
     try:
@@ -103,7 +112,7 @@ def _sealed_by(offset: int, text: bytes) -> int | None:
     start, length = control.get("offset"), control.get("length")
     if control.get("kind") != "seal" or not isinstance(start, int) or not isinstance(length, int):
         return None
-    return start if start >= 0 < length and start + length + 1 == offset else None
+    return (start, length) if start >= 0 < length else None
 
 
 def _no_number(text: str) -> Any:

@@ -373,6 +373,36 @@ def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
     assert committed == ["sessions.1.jsonl", "sessions.2.jsonl"]
 
 
+class Listening(InMemoryFileSystem):
+    """Notes which journals are synced and where a seal is appended, in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    async def sync(self, path: str) -> None:
+        await super().sync(path)
+        self.heard.append(f"sync {path}")
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        if b'"op":"seal"' in data:
+            self.heard.append(f"seal {path}")
+        return await super().append(path, data, if_size=if_size)
+
+
+def test_a_journal_that_another_made_is_durable_before_a_seal_names_it() -> None:
+    files = Listening()
+    index = opened(files)
+    # Its maker waits for the folder's sync, in which a power cut may still take the name away.
+    stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
+    run(files.write("sessions.2.jsonl", records.encode(stranger)))
+
+    fill_until_rotated(index, files, "a")
+
+    sealed = files.heard.index("seal sessions.1.jsonl")
+    assert "sync sessions.2.jsonl" in files.heard[:sealed]
+
+
 def test_a_session_made_again_is_not_deleted_by_a_rotation() -> None:
     files = memory()
     index = opened(files)

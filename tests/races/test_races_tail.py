@@ -1,19 +1,24 @@
 """A log opened from its end tells the same as one read from its beginning."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from session_store.jsonl import file as jsonl_file
 from session_store.jsonl.lines import close_line
+from session_store.jsonl.scanner import Scanner
 from session_store.model.config import StoreConfig
+from session_store.model.messages import encode_message
+from session_store.model.records import Message
 from session_store.runtime import run
 from session_store.store import logs
 from session_store.store.engine import Engine
+from session_store.store.records import read_message, read_slim
 from session_store.testing.simulation import Fresh, World, finish
 
 NAMES = ("left", "right")
@@ -190,3 +195,18 @@ def test_the_logs_of_these_tests_hold_what_they_should() -> None:
     assert finish(start(world).has_session(session))
     assert len(told["everything"]) == 5
     assert len(told["messages"]) == 1
+
+
+@pytest.mark.parametrize("decode", [read_message, read_slim])
+def test_a_seal_is_of_no_batch_whatever_it_says(decode: Callable[[bytes, int], Any]) -> None:
+    first = b'{"id":"a","parentId":null,"type":"user","timestamp":1}\n{]\n'
+    torn = b'{"id":"b","parentId":"a","type":"user","timestamp":1,"batch":[1,5]}\n'
+    control = {"kind": "seal", "offset": len(first), "length": len(torn) - 1}
+    seal = Message(id="s", parent_id=None, type="custom", control=control, batch=(2, 5))
+    scanner = Scanner(decode)
+
+    entries = scanner.feed(first + torn + close_line(encode_message(seal)))
+
+    assert [record.id for _, _, record in entries] == ["a", "s"]
+    assert [damage.code for damage in scanner.damage] == ["damaged_line", "sealed_tail"]
+    assert scanner.settled == scanner.position

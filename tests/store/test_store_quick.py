@@ -106,6 +106,25 @@ def test_the_short_way_writes_what_the_long_way_writes() -> None:
     assert files[0].landed == len(SAID) - 1
 
 
+def test_the_short_way_writes_a_batch_as_the_long_way_does() -> None:
+    logs, files = [], (Short(World(1)), Fresh(World(1)))
+    for process in files:
+        engine = Engine(process, StoreConfig(durability="os"), process)
+        session = run(engine.resolve("key"))
+        run(engine.append(session, SAID[0]))
+
+        answers = run(engine.append_many(session, SAID)) + run(
+            engine.append_many(session, SAID[:1])
+        )
+
+        logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
+        assert run(engine.get_messages(session))[1:] == answers
+        assert run(engine.get_metadata(session)).message_count == len(SAID) + 2
+        assert run(engine.check()).ok
+    assert logs[0] == logs[1]
+    assert files[0].landed == 2
+
+
 def test_the_branch_that_was_switched_to_goes_on(opened: Open, landed: list[str]) -> None:
     store = opened()
     session = store.resolve("key")
@@ -267,20 +286,28 @@ def test_what_is_cached_of_a_log_is_not_let_go_during_an_append(opened: Open) ->
     assert log.nodes is None
 
 
-def test_the_messages_kept_are_the_written_ones(opened: Open) -> None:
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("field", ["content", "metadata"])
+def test_the_messages_kept_are_the_written_ones(opened: Open, field: str, many: bool) -> None:
     store = opened()
     session = store.resolve("key")
     store.append(session, SAID[0])
     store.get_messages(session)
-    content = [{"type": "text", "text": "as it was"}]
+    value = {"type": "text", "text": "as it was"}
+    fields: dict[str, Any] = {"content": "a text", field: [value] if field == "content" else value}
+    message = Message(type="user", role="user", **fields)
 
-    store.append(session, Message(type="user", role="user", content=content))
-    content[0]["text"] = "changed since"
+    if many:
+        store.append_many(session, [SAID[0], message])
+    else:
+        store.append(session, message)
+    value["text"] = "changed since"
 
-    assert store.get_messages(session)[-1].content == [{"type": "text", "text": "as it was"}]
+    kept = getattr(store.get_messages(session)[-1], field)
+    assert kept in ({"type": "text", "text": "as it was"}, [{"type": "text", "text": "as it was"}])
 
 
-def test_more_messages_than_are_folded_at_once_are_all_in_the_tree(opened: Open) -> None:
+def test_what_was_appended_since_the_tree_was_read_is_in_it(opened: Open) -> None:
     store = opened()
     session = store.resolve("key")
     said = [store.append(session, SAID[0]).id]

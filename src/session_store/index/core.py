@@ -326,7 +326,7 @@ class Core:
                 return epoch, len(header)
             except ConflictError:
                 found = await self.head(path)
-                if is_header(found, after):
+                if is_header(found, after) and await self._kept(path):
                     self.repairs += passed
                     return epoch, len(found)
             except UnavailableError as error:
@@ -338,6 +338,14 @@ class Core:
                 )
             epoch += 1
         raise UnavailableError(journal_path(epoch), "the names of journals are taken")
+
+    async def _kept(self, path: str) -> bool:
+        """Make a journal of others durable, before it is named; False if it is gone."""
+        try:
+            await self.files.sync(path)
+        except NotFoundError:
+            return False
+        return True
 
     async def head(self, path: str) -> bytes:
         """Return the first bytes of a file, where the header of a journal is; none if absent."""

@@ -14,7 +14,6 @@ from session_store.model.records import (
 )
 
 from .locking import Locking
-from .records import MESSAGES
 
 
 class Engine(Locking):
@@ -33,17 +32,21 @@ class Engine(Locking):
         if landed is None:
             await self._ready()
             return (await self._appender.append(session_id, [message]))[0]
-        stored, settled = landed
-        if not settled:
-            await self._writer.finish(session_id, stored.id)
-        if self._durability.mode != "os":
-            await self._writer.commit(session_id, f"{session_id}/{MESSAGES}", stored.id)
+        stored, told = landed
+        if not told or self._durability.mode != "os":
+            await self._writer.finish(session_id, stored.id, told=told)
         return stored
 
     async def append_many(self, session_id: str, messages: Sequence[MessageLike]) -> list[Message]:
         """Add messages, all or none even after a crash; each continues from the one before."""
-        await self._ready()
-        return await self._appender.append(session_id, messages)
+        landed = None if self._quick is None else self._quick.append_many(session_id, messages)
+        if landed is None:
+            await self._ready()
+            return await self._appender.append(session_id, messages)
+        stored, told = landed
+        if not told or self._durability.mode != "os":
+            await self._writer.finish(session_id, stored[-1].id, told=told)
+        return stored
 
     async def get_messages(self, session_id: str, *, include_reset: bool = False) -> list[Message]:
         """Return every message in the order of the log; `include_reset` shows hidden ones."""

@@ -6,6 +6,7 @@ for; whatever it meets besides, it leaves everything as it was, and the long way
 (A4), the lease (L4).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.json import Encoder
@@ -19,13 +20,13 @@ from session_store.model.messages import MessageLike, encode_message, is_speech,
 from session_store.model.records import Message, inherits_parent
 from session_store.runtime import Runtime
 
-from .logs import Logs
+from .logs import Logs, SessionLog
 
 _encode: Final = Encoder().encode
 
 
 class Quick:
-    """Appends one message to a log that is known to its end, or does nothing."""
+    """Appends to a log that is known to its end, or does nothing."""
 
     def __init__(
         self,
@@ -50,42 +51,91 @@ class Quick:
         Besides it says whether the session was surely there still, and the index was told.
         """
         if isinstance(given, Message) and is_speech(given):
-            message, encode = given, _encode
+            draft, encode = given, _encode
         else:
-            message, encode = normalise(given), encode_message
-            if message.id or not inherits_parent(message):
+            draft, encode = normalise(given), encode_message
+            if draft.id or not inherits_parent(draft):
                 return None
-        logs = self._logs
-        log = logs.try_take(session_id)
+        log = self._take(session_id)
         if log is None:
             return None
         try:
-            tail = log.tail
-            lease = self._lease(session_id)
-            if not log.whole or tail.head is None or not tail.met(tail.head):
-                return None
-            if lease is not None and lease.lost:
-                return None
-            now = self._now_ms()
-            placed = Message(
+            tail, now = log.tail, self._now_ms()
+            message = Message(
                 id=self._new_id(),
                 parent_id=tail.head,
-                type=message.type,
-                timestamp=message.timestamp or now,
-                role=message.role,
-                content=message.content,
-                tool_calls=message.tool_calls,
-                tool_result=message.tool_result,
-                metadata=message.metadata,
+                type=draft.type,
+                timestamp=draft.timestamp or now,
+                role=draft.role,
+                content=draft.content,
+                tool_calls=draft.tool_calls,
+                tool_result=draft.tool_result,
+                metadata=draft.metadata,
                 branch=tail.branch,
             )
-            line = close_line(encode(placed))
+            line = close_line(encode(message))
             if len(line) > self._max_bytes or not self._append(log.path, line, log.size):
                 return None
-            log.wrote_one(placed, line)
-            told = self._landed(session_id, now, log.size, tail.count, placed.id)
-            return placed, told
+            log.wrote_one(message, line)
+            return message, self._landed(session_id, now, log.size, tail.count, message.id)
         except UnicodeEncodeError:
             return None
         finally:
-            logs.leave(log)
+            self._logs.leave(log)
+
+    def append_many(
+        self, session_id: str, given: Sequence[MessageLike]
+    ) -> tuple[list[Message], bool] | None:
+        """Do for a batch what `append` does for a message."""
+        drafts = [normalise(one) for one in given]
+        if not drafts or any(draft.id or not inherits_parent(draft) for draft in drafts):
+            return None
+        log = self._take(session_id)
+        if log is None:
+            return None
+        try:
+            tail, now, count = log.tail, self._now_ms(), len(drafts)
+            parent, messages, lines = tail.head, list[Message](), list[bytes]()
+            for place, draft in enumerate(drafts, 1):
+                message = Message(
+                    id=self._new_id(),
+                    parent_id=parent,
+                    type=draft.type,
+                    timestamp=draft.timestamp or now,
+                    role=draft.role,
+                    content=draft.content,
+                    tool_calls=draft.tool_calls,
+                    tool_result=draft.tool_result,
+                    metadata=draft.metadata,
+                    branch=tail.branch,
+                    batch=(place, count) if count > 1 else None,
+                )
+                parent = message.id
+                messages.append(message)
+                lines.append(close_line(encode_message(message)))
+            data = b"".join(lines)
+            if max(map(len, lines)) > self._max_bytes:
+                return None
+            if not self._append(log.path, data, log.size):
+                return None
+            log.wrote(messages, lines, log.size + len(data))
+            told = self._landed(session_id, now, log.size, tail.count, messages[-1].id)
+            return messages, told
+        finally:
+            self._logs.leave(log)
+
+    def _take(self, session_id: str) -> SessionLog | None:
+        """Return the log, until it is left, if a message may now be added to its head."""
+        log = self._logs.try_take(session_id)
+        if log is None:
+            return None
+        lease, head = self._lease(session_id), log.tail.head
+        if (
+            head is not None
+            and log.whole
+            and log.tail.met(head)
+            and (lease is None or not lease.lost)
+        ):
+            return log
+        self._logs.leave(log)
+        return None

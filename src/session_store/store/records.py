@@ -73,6 +73,9 @@ class _ReadMessage:
 
     def __call__(self, line: bytes, offset: int) -> Message:
         message = decode_message(line, parse_object)
+        if message.batch is not None and _seals(message):
+            # A seal is of no batch, whatever it says: a reader from the end begins behind it.
+            message = replace(message, batch=None)
         return message if message.id else replace(message, id=f"line:{offset}")
 
     @staticmethod
@@ -92,7 +95,8 @@ class _ReadSlim:
     def __call__(self, line: bytes, offset: int) -> Node:
         try:
             slim = _slim.decode(line)
-            if slim.id and (slim.batch is None or 1 <= slim.batch[0] <= slim.batch[1]):
+            batch = slim.batch
+            if slim.id and (batch is None or (1 <= batch[0] <= batch[1] and not _seals(slim))):
                 return slim
         except (ValueError, RecursionError):  # a UnicodeDecodeError is no DecodeError
             pass
@@ -104,6 +108,10 @@ class _ReadSlim:
         found = list(map(_slim.decode, lines))
         _refuse_special(found)
         return found
+
+
+def _seals(node: Node) -> bool:
+    return node.control is not None and is_control(node) and node.control["kind"] == "seal"
 
 
 def _refuse_special(nodes: Sequence[Node]) -> None:

@@ -31,7 +31,7 @@ from session_store.model.records import LogMark, Message
 from session_store.runtime import Runtime
 
 from .logs import Logs, SessionLog
-from .records import control_record
+from .records import MESSAGES, control_record
 from .replay import Fence
 
 COUNT_BYTES: Final = 1 << 20
@@ -89,14 +89,19 @@ class Writer:
         await self.commit(session_id, log.path, _last_id(decision))
         return decision.answer
 
-    async def finish(self, session_id: str, last: str) -> None:
-        """Do what is owed after an append by the short way: look again, and note it."""
-        async with self.logs.using(session_id) as log:
-            try:
-                await self.still_there(session_id)
-            except FileSystemError as error:
-                raise AppendUnknownError(session_id, last, str(error)) from error
-            await self._note(log)
+    async def finish(self, session_id: str, last: str, *, told: bool) -> None:
+        """Do what is owed after an append by the short way, of which the index was `told` or not.
+
+        Then the session is still there, and the message as durable as the mode promises.
+        """
+        if not told:
+            async with self.logs.using(session_id) as log:
+                try:
+                    await self.still_there(session_id)
+                except FileSystemError as error:
+                    raise AppendUnknownError(session_id, last, str(error)) from error
+                await self._note(log)
+        await self.commit(session_id, f"{session_id}/{MESSAGES}", last)
 
     async def commit(self, session_id: str, path: str, last: str) -> None:
         """Make a file of the session as durable as the mode promises; `last` was written to it."""
