@@ -432,8 +432,6 @@ class Logs:
                 return
             if log.users or not log.mutex.try_enter():
                 continue
-            if log.users or not log.mutex.try_enter():
-                continue
             try:
                 log.let_go()
             finally:
