@@ -197,6 +197,51 @@ def test_the_tail_of_a_log_costs_the_same_however_long_it_is(
     assert costs[0] == costs[1] <= 1 << 16
 
 
+def numbered(message: Make, name: str, of: int) -> list[bytes]:
+    members = [message(f"{name}{k}", content="x" * 90, batch=(k, of)) for k in range(1, of + 1)]
+    return [close_line(encode_message(member)) for member in members]
+
+
+def test_the_end_of_a_long_batch_is_read_without_its_beginning(
+    files: InMemoryFileSystem, log: JSONLFile[Message], message: Make
+) -> None:
+    run(files.append(log.path, b"".join(numbered(message, "m", 1000))))
+
+    block = run(log.tail(run(log.size()), want=1000))
+
+    assert run(log.size()) - block.start <= 1000
+    assert [record.id for _, _, record in block.entries] == [f"m{k}" for k in range(996, 1001)]
+
+
+@pytest.mark.parametrize("block", [1, 300, 1000])
+@pytest.mark.parametrize("end", ["whole", "torn", "pending", "damaged", "damaged at its end"])
+def test_batches_longer_than_a_block_are_the_same_from_behind(
+    files: InMemoryFileSystem,
+    log: JSONLFile[Message],
+    message: Make,
+    block: int,
+    end: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        file_module.JSONLFile.tail, "__kwdefaults__", {"want": block, "followed": None}
+    )
+    first, second = numbered(message, "a", 9), numbered(message, "b", 9)
+    if end != "whole":
+        del second[-1]
+    if end.startswith("damaged"):
+        hit = -1 if "end" in end else 4
+        second[hit] = second[hit].replace(b"x", b"y", 1)
+    if end not in ("whole", "pending"):
+        second += [close_line(encode_message(message("last")))]
+    run(files.append(log.path, b"".join([*first, *second])))
+    shown = [record.id for record in run(log.read_all())]
+
+    backwards = [record.id for _, _, record in taken(log.read_backwards())]
+
+    assert backwards == shown[::-1]
+
+
 def test_a_line_longer_than_any_block_is_found_from_behind(
     log: JSONLFile[Message], message: Make
 ) -> None:

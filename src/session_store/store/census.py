@@ -5,7 +5,6 @@ up by a second reading; one that hides behind an equal hash is as likely as a wr
 """
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -30,7 +29,7 @@ class Census:
 
     def __init__(self) -> None:
         self.messages = 0
-        self._resets: list[int] = []
+        self._hidden = 0
         # One share after the other is worked through, so that none of it takes much memory.
         self._ids = [(array("q"), array("q")) for _ in range(_SHARES)]
         self._parents = [(array("q"), array("q")) for _ in range(_SHARES)]
@@ -40,7 +39,7 @@ class Census:
     @property
     def visible(self) -> int:
         """Return how many messages no reset hides."""
-        return self.messages - (self._resets[-1] if self._resets else 0)
+        return self.messages - self._hidden
 
     def extend(self, entries: Sequence[Entry[Node]]) -> None:
         """Take in more records, in the order of the log."""
@@ -48,7 +47,7 @@ class Census:
             control = node.control
             if control is not None and is_control(node):
                 if control.get("kind") == "reset":
-                    self._resets.append(self.messages)
+                    self._hidden = self.messages
                 continue
             parent = node.parent_id
             # Most answer what was said just before; the others are judged in the end.
@@ -77,12 +76,8 @@ class Census:
         for ids, parents in zip(self._ids, self._parents, strict=True):
             first: dict[int, int] = {}
             for digest, ordinal in zip(*ids, strict=True):
-                known = first.setdefault(digest, ordinal)
-                if known != ordinal:
+                if first.setdefault(digest, ordinal) != ordinal:
                     found.doubled.add(digest)
-                    # As `Nodes` finds it: the first of equal ids, or the first behind a reset.
-                    if known < self._first_visible(ordinal):
-                        first[digest] = ordinal
             for digest, ordinal in zip(*parents, strict=True):
                 parent = first.get(digest)
                 if parent is None:
@@ -90,7 +85,3 @@ class Census:
                 elif parent >= ordinal:
                     found.before_parent.add(ordinal)
         return found
-
-    def _first_visible(self, ordinal: int) -> int:
-        place = bisect_right(self._resets, ordinal)
-        return self._resets[place - 1] if place else 0

@@ -39,6 +39,12 @@ _SEVERITY: Final = {
     "sealed_tail": "info",
 }
 
+_ODD: Final = (
+    ("missing_parent", "message {id!r} names a parent that is missing; it is a root"),
+    ("duplicate_id", "the id {id!r} is there before; the first is found by it"),
+    ("parent_behind", "message {id!r} stands before its parent"),
+)
+
 
 class CheckReport(Record, frozen=True, kw_only=True):
     """What `check` found, and how much it read.
@@ -243,31 +249,24 @@ class Checker:
         odd = census.oddities()
         if not any(odd):
             return
-        doubled: set[str] = set()
-        findings: dict[str, list[Finding]] = {}
+        seen: set[str] = set()
+        told: dict[str, list[Finding]] = {code: [] for code, _ in _ODD}
         ordinal = 0
         async for entries in log.file.scan(Scanner(read_slim), log.size):
             for offset, _, node in entries:
                 if node.control is not None and is_control(node):
                     continue
-                told = []
-                if ordinal in odd.orphans:
-                    told.append(("missing_parent", "names a parent that is missing; it is a root"))
-                if ordinal in odd.before_parent:
-                    told.append(("parent_behind", "stands before its parent"))
-                if node.id in doubled:
-                    told.append(("duplicate_id", "is there before; the first is found by it"))
-                elif hash(node.id) in odd.doubled:
-                    doubled.add(node.id)
-                for code, text in told:
-                    what = "the id" if code == "duplicate_id" else "message"
-                    detail = f"{what} {node.id!r} {text}"
-                    finding = _finding("warning", code, log.path, detail, offset)
-                    findings.setdefault(code, []).append(finding)
+                is_odd = (ordinal in odd.orphans, node.id in seen, ordinal in odd.before_parent)
+                for (code, text), true in zip(_ODD, is_odd, strict=True):
+                    if true:
+                        detail = text.format(id=node.id)
+                        told[code].append(_finding("warning", code, log.path, detail, offset))
+                if hash(node.id) in odd.doubled:
+                    seen.add(node.id)
                 ordinal += 1
             await self._runtime.sleep(0)
-        for code in ("missing_parent", "duplicate_id", "parent_behind"):
-            found += findings.get(code, [])
+        for findings in told.values():
+            found += findings
 
     async def _count(self, log: SessionLog, count: int, found: list[Finding]) -> None:
         metadata = await self._index.metadata(log.session_id)
