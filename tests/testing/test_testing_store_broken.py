@@ -1,43 +1,19 @@
 """The suite has teeth: each broken store is caught, by a test of the topic it breaks."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from store_broken import BROKEN
+from suite_runs import run_broken
 
 from session_store.files import FileSystem, InMemoryFileSystem
 from session_store.testing import StoreSuite
 
-HERE = Path(__file__).parent
-SECONDS = 300
-
 
 def test_every_broken_store_is_caught_by_the_topic_concerned(tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    options = ["-q", "--tb=line", "-p", "filesystem_recorder", "-p", "no:cacheprovider"]
-    # Not under coverage: what is broken on purpose would only take three times as long.
-    plain = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    environment = {**plain, "RECORD": str(record), "PYTHONPATH": str(HERE)}
+    run = run_broken("store_broken_run.py", tmp_path)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(HERE / "store_broken_run.py")],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-
-    assert done.returncode == 1, done.stdout + done.stderr
-    failed = json.loads(record.read_text())["failed"]
-    # Only tests of the topics concerned were run: whatever failed is one of those.
-    called = {suite for suite, tests in failed.items() if any("(call)" in test for test in tests)}
-    assert called == {f"Test{name}" for name in BROKEN}
+    assert run.caught == {f"Test{name}" for name in BROKEN}, run.output
     assert len(BROKEN) >= 30
 
 
