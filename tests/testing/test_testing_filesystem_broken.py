@@ -7,7 +7,8 @@ from filesystem_broken import BROKEN
 from suite_runs import run_broken
 
 from session_store.files import FileSystem, InMemoryFileSystem
-from session_store.testing.filesystem_suite import FileSystemSuite, contract
+from session_store.testing.contract import contract
+from session_store.testing.filesystem_suite import FileSystemSuite
 
 # The tool that pytest has for tests of tests.
 pytest_plugins = ["pytester"]

@@ -9,6 +9,9 @@ from suite_runs import run_broken
 from session_store.files import FileSystem, InMemoryFileSystem
 from session_store.testing import StoreSuite
 
+# The tool that pytest has for tests of tests.
+pytest_plugins = ["pytester"]
+
 
 def test_every_broken_store_is_caught_by_the_topic_concerned(tmp_path: Path) -> None:
     run = run_broken("store_broken_run.py", tmp_path)
@@ -52,3 +55,38 @@ def test_every_test_of_the_store_suite_says_one_sentence() -> None:
     assert len(sentences) > 80
     assert len(set(sentences)) == len(sentences)
     assert all(sentence.endswith(".") for sentence in sentences)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_index_that_is_no_file_is_declared_and_not_probed_for(
+    pytester: pytest.Pytester, declared: bool
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+        from session_store.files import InMemoryFileSystem
+        from session_store.files.filesystem import Page
+        from session_store.testing import StoreSuite
+
+        class IndexOfItsOwn(InMemoryFileSystem):
+            async def list(self, path, *, after="", limit=1000):
+                names = (await super().list(path, limit=limit)).names
+                return Page([name for name in names if not name.startswith("sessions.")], None)
+
+        class TestMine(StoreSuite):
+            {"index_in_files = False" if declared else ""}
+
+            @pytest.fixture
+            def files(self):
+                return IndexOfItsOwn()
+        """
+    )
+
+    result = pytester.runpytest_subprocess("-q", "-rs", "-k", "takes_the_index or of_a_lock")
+
+    if declared:
+        result.assert_outcomes(passed=1, skipped=1)
+        result.stdout.fnmatch_lines(["SKIPPED*index_in_files is false"])
+    else:
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines(["*no file of an index*"])
