@@ -221,6 +221,44 @@ def test_a_journal_with_only_its_header_is_used() -> None:
     assert len(run(opened(files).all_ids())) == made
 
 
+def test_a_journal_that_another_made_is_durable_before_a_seal_names_it() -> None:
+    files = Noting()
+    index = opened(files)
+    # Its maker died in this write: the file is there, its name is not on the disk yet.
+    stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
+    run(files.write("sessions.2.jsonl", records.encode(stranger)))
+
+    fill_until_sealed(index, files)
+
+    assert files.synced_before_seal == {"sessions.2.jsonl"}
+
+
+def fill_until_sealed(index: JournalIndex, files: "Noting") -> None:
+    for number in range(1000):
+        run(index.register(f"s{number}", None, meta(f"s{number}")))
+        if files.sealed:
+            return
+    raise AssertionError("it never rotates")
+
+
+class Noting(InMemoryFileSystem):
+    """Notes which files were synced, of those that the first seal might name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sealed = False
+        self.synced_before_seal: set[str] = set()
+
+    async def sync(self, path: str) -> None:
+        await super().sync(path)
+        if not self.sealed and path != "sessions.1.jsonl":
+            self.synced_before_seal.add(path)
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        self.sealed = self.sealed or b'"op":"seal"' in data
+        return await super().append(path, data, if_size=if_size)
+
+
 @pytest.mark.parametrize("path", ["sessions.json", "sessions.json.prev"])
 @pytest.mark.parametrize("safe", [True, False])
 def test_a_slow_rotation_never_replaces_what_is_newer(

@@ -322,6 +322,8 @@ class Core:
             except ConflictError:
                 found = await self.head(path)
                 if is_header(found, after):
+                    # Its maker may have died before the name was on the disk; a seal is to name it.
+                    await self.files.sync(path)
                     self.repairs += passed
                     return epoch, len(found)
             except UnavailableError as error:
