@@ -247,6 +247,15 @@ def without_a_durable_seal(patch: Patch) -> None:
     patch.setattr(Core, "sync", last_only)
 
 
+def without_carried_deletes(patch: Patch) -> None:
+    """I1: a rotation forgets the deletes whose folders are still there."""
+
+    async def forget(*_: object) -> None:
+        return None
+
+    patch.setattr(rotation, "_carry_deletes", forget)
+
+
 def without_synced_answers(patch: Patch) -> None:
     """I2: answers are given from a journal that a power cut can take back."""
 
