@@ -9,6 +9,7 @@ from races_sabotage import (
     without_a_post_check,
     without_a_second_look,
     without_a_sync_for_what_is_there,
+    without_carried_deletes,
     without_cleaning_up,
     without_compare_and_swap,
     without_deletions,
@@ -44,7 +45,7 @@ from session_store.testing.simulation import Wish
 
 CONTROLS: list[tuple[str, Sabotage, Wish]] = [
     ("A1", without_preconditions, Wish("plain", "fsync", long=True)),
-    ("A1", without_a_second_look, Wish("deletes", "os", long=True)),
+    ("A1", without_a_second_look, Wish("branches", "os", "stop", long=True)),
     ("A2", without_settling, Wish("plain", "fsync", long=True)),
     ("A2", without_resending, Wish("plain", "fsync", long=True)),
     ("A3", without_idempotence, Wish("plain", "fsync", long=True)),
@@ -61,6 +62,7 @@ CONTROLS: list[tuple[str, Sabotage, Wish]] = [
     ("I1", without_the_index_precondition, Wish("plain", "fsync", long=True)),
     ("I1", without_the_seal_first, Wish("ends", "fsync", long=True)),
     ("I1", without_a_durable_seal, Wish("deletes", "fsync", long=True)),
+    ("I1", without_carried_deletes, Wish("deletes", "fsync", long=True)),
     ("I2", without_synced_answers, Wish("plain", "fsync", long=True)),
     ("I3", without_verified_counts, Wish("plain", "fsync", long=True)),
     ("I4", without_journals_in_a_rebuild, Wish("plain", "fsync", long=True)),
