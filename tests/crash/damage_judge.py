@@ -308,12 +308,16 @@ CHECKSUM: Final = re.compile(rb',"crc":"[0-9a-f]{8}"\}\r?$')
 
 
 def unverified_in(log: bytes) -> set[str]:
-    """Return the ids on the lines that are JSON objects and have no checksum at their end."""
+    """Return the ids on the lines that are JSON objects and have no checksum at their end.
+
+    What a seal voids is no line of anybody's.
+    """
     ids: set[str] = set()
     end = 0
     for line in whole_lines(log):
         offset, end = end, end + len(line) + 1
-        if CHECKSUM.search(line):
+        seal = b'"control":{"kind":"seal","offset":%d,"length":%d}' % (offset, len(line))
+        if CHECKSUM.search(line) or seal in log[end:].partition(b"\n")[0]:
             continue
         try:
             found = json.loads(line.lstrip(b"\0").decode("utf-8", "replace"))
@@ -336,9 +340,11 @@ def _touches(place: Place, hurt: Hurt) -> bool:
 
     The line before counts where its LF was hit, the one behind where a piece was joined to it.
     """
-    _, path, offset, length = place
+    code, path, offset, length = place
     if path != hurt.path or offset is None:
         return False
+    if code == "misplaced_line" and _batch_was_hit(offset, hurt):
+        return True
     start = hurt.after.rfind(b"\n", 0, hurt.start) + 1
     if hurt.before[: hurt.start].rpartition(b"\n")[0].endswith(b"~"):
         # A seal was hurt: what it sealed is named as well.
@@ -347,6 +353,15 @@ def _touches(place: Place, hurt: Hurt) -> bool:
     line_end = hurt.after.find(b"\n", max(hurt.start, behind))
     end = len(hurt.after) if line_end < 0 else line_end + 1
     return offset <= end and start <= offset + (length or 0) + 1
+
+
+def _batch_was_hit(offset: int, hurt: Hurt) -> bool:
+    """Return whether one of the lines before was hit, of the batch of the line at `offset`."""
+    at = begin = offset + len(hurt.before) - len(hurt.after)
+    places = re.search(rb'"batch":\[(\d+),', hurt.before[at:].partition(b"\n")[0])
+    for _ in range(int(places[1]) - 1 if places else 0):
+        begin = hurt.before.rfind(b"\n", 0, begin - 1) + 1
+    return begin < hurt.end and hurt.start < at
 
 
 def _is_told(findings: list[Finding]) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 PATIENCE_SECONDS = 120.0
+NOBODY = 65534
 
 _PARENT_DEATH_SIGNAL = 1
 
@@ -94,6 +95,14 @@ def answer_of(work: Callable[[], Any]) -> Any:
     if child.wait():
         raise RuntimeError(f"a child ended with {child.status}")
     return json.loads(text)
+
+
+def become_nobody() -> None:
+    """Give up the rights of root, for good: only in a process of its own."""
+    if not os.geteuid():
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from disk_children import answer_of
+from disk_children import answer_of, become_nobody
 from disk_judge import Verdict, judge
 from disk_work import Worker, name_of, open_store
 
@@ -29,7 +29,6 @@ from session_store.files import posix
 from session_store.sync import SessionStore
 from session_store.testing.history import History
 
-NOBODY = 65534
 KEYS = ("key:0", "key:1", "key:2", "key:3")
 LEAST_ACKNOWLEDGED = 8
 MOST_TRIES = 200
@@ -221,10 +220,8 @@ def endure(shortage: Shortage, *, seed: int, nobody: bool = False, fresh: bool =
 def _endure(shortage: Shortage, seed: int, nobody: bool, fresh: bool) -> dict[str, Any]:
     # Not in a file: the shortage would be its too.
     history = History(time.monotonic)
-    if nobody and not os.geteuid():
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    if nobody:
+        become_nobody()
     play = _Play(shortage, history, seed)
     play.before()
     if fresh:

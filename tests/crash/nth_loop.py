@@ -33,40 +33,28 @@ from session_store.model.records import Branch, Lock, LockResult, Message, Sessi
 from session_store.runtime import run
 from session_store.store.checking import CheckReport
 from session_store.sync import Session as BlockingSession
-from session_store.testing.faults import (
-    Fault,
-    FaultyFileSystem,
-    cancelled,
-    cancelled_after,
-    conflicting,
-    full,
-    lost_answer,
-    lost_call,
-    raising,
-    refused,
-    torn,
-    vanished,
-)
+from session_store.testing import faults
+from session_store.testing.faults import Fault, FaultyFileSystem, raising, torn
 
 MOST_CALLS = 2_000
 BY_HANDLE = " by handle"
 MOST_KNOWN = 5_000
 
 BOTH = (
-    refused,
-    full,
-    lost_call,
-    lost_answer,
+    faults.refused,
+    faults.full,
+    faults.lost_call,
+    faults.lost_answer,
     torn(0.0),
     torn(0.5),
     torn(1.0),
-    conflicting,
-    vanished,
+    faults.conflicting,
+    faults.vanished,
     raising(MemoryError),
 )
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "blocking": (*BOTH, raising(KeyboardInterrupt), raising(KeyboardInterrupt, after=True)),
-    "async": (*BOTH, cancelled, cancelled_after),
+    "async": (*BOTH, faults.cancelled, faults.cancelled_after),
 }
 LASTING = {fault.name for fault in BOTH} - {"vanished", "MemoryError"}
 """What may also go on until somebody mends it."""

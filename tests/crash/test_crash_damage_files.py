@@ -8,11 +8,14 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from damage_judge import whole_lines
 from damage_kinds import KINDS
 from damage_world import World, make_world, open_store, put_in_folder
+from disk_children import NOBODY, answer_of, become_nobody
 
 from session_store.errors import SessionStoreError
 from session_store.files import RealFileSystem
@@ -114,22 +117,47 @@ def test_a_file_where_a_sessions_folder_should_be_costs_no_other_session(
     assert world.main in try_everything(root, world)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.fixture
+def root_of_nobody(world: World) -> Iterator[Path]:
+    """Yield the store as somebody has it who may not read everything: root gives it away."""
+    # Not in tmp_path: that is closed to others.
+    with TemporaryDirectory() as folder:
+        root = Path(folder, "store")
+        put_in_folder(world.closed, root)
+        if not os.geteuid():
+            for path in (Path(folder), root, *root.rglob("*")):
+                os.chown(path, NOBODY, NOBODY)
+        yield root
+
+
+def tried_by_nobody(root: Path, path: str, world: World) -> tuple[bool, set[str]]:
+    """Return whether `path` could be opened, and the sessions that show all they should."""
+
+    def work() -> list[Any]:
+        become_nobody()
+        return [os.access(root / path, os.R_OK), try_everything(root, world)]
+
+    readable, whole = answer_of(work)
+    return readable, set(whole)
+
+
 @pytest.mark.parametrize("place", range(8))
 def test_a_file_that_may_not_be_read_costs_no_other_session(
-    root: Path, world: World, place: int
+    root_of_nobody: Path, world: World, place: int
 ) -> None:
-    path = paths_of(world)[place]
+    root, path = root_of_nobody, paths_of(world)[place]
     (root / path).chmod(0)
     before = things_in(root)
 
-    whole = try_everything(root, world)
+    readable, whole = tried_by_nobody(root, path, world)
 
+    assert not readable
     assert before <= things_in(root)
     if path == "sessions.json":
         (root / path).chmod(0o600)  # may be all that it lacks: nothing is made in its place
-        whole = try_everything(root, world)
-    assert unhurt(path, world) <= set(whole)
+        readable, whole = tried_by_nobody(root, path, world)
+        assert readable
+    assert unhurt(path, world) <= whole
 
 
 def damaged_logs(log: bytes) -> Iterator[tuple[str, bytes]]:

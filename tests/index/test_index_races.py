@@ -11,6 +11,7 @@ import pytest
 from index_kit import codes, memory, meta, names, opened
 from index_simulation import simulate
 from msgspec import Raw
+from races_sabotage import without_synced_answers, without_the_index_precondition
 
 from session_store.errors import SessionStoreError, StorageFullError
 from session_store.files import FileStats, InMemoryFileSystem
@@ -30,21 +31,6 @@ def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_acknowledged_is_lost_or_undone_in_any_schedule(seeds: range) -> None:
     for seed in seeds:
         simulate(seed)
-
-
-def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def settle(self: Core) -> None:
-        return None
-
-    monkeypatch.setattr(Core, "settle", settle)
-
-
-def _no_precondition(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def send(self: Core, path: str, data: bytes, size: int) -> None:
-        size = (await self.files.stat(path)).size
-        await self.files.append(path, data, if_size=size)
-
-    monkeypatch.setattr(Core, "_send", send)
 
 
 def _no_look_at_what_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +81,8 @@ def _no_previous(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "without",
     [
-        _no_settling,
-        _no_precondition,
+        without_synced_answers,
+        without_the_index_precondition,
         _no_look_at_what_stands,
         _unsealed_tails,
         _no_seal,

@@ -1,6 +1,7 @@
 """The original's turn on a snapshot that lags, on names of ours, and with half characters."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -436,3 +437,32 @@ def test_a_journal_that_always_conflicts_ends_in_an_error_in_time() -> None:
         run(index.register("b", "k", meta("b")))
 
     assert clock.now < 1
+
+
+class Overtaken(InMemoryFileSystem):
+    """Lets something happen once, right before an append reaches the disk."""
+
+    before: Callable[[], None] | None = None
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        before, self.before = self.before, None
+        if before is not None:
+            before()
+        return await super().append(path, data, if_size=if_size)
+
+
+def test_who_was_stopped_while_another_wrote_tries_once_more() -> None:
+    files = Overtaken()
+    other = filled(files)
+    index, clock = with_clock(files)
+    run(index.load())
+
+    def stopped_for_an_hour() -> None:
+        run(other.register("other", "k", meta("other")))
+        clock.now += 3600
+
+    files.before = stopped_for_an_hour
+    run(index.register("mine", None, meta("mine")))
+
+    assert files.before is None
+    assert {"mine", "other"} <= set(run(opened(files).all_ids()))

@@ -1,28 +1,41 @@
-"""The rules of PROTOCOLS taken out, one by one, each as a patch of the store or of its files."""
+"""The rules of PROTOCOLS taken out, one by one, each as a patch of the store or of its files.
 
+Shared by all who say that they would notice: the simulation, the suite of stores, the rooms.
+"""
+
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from session_store.errors import UnavailableError
+from session_store.files import posix, replacement
 from session_store.files.durability import Durability
-from session_store.files.filesystem import ANY, FileStats
-from session_store.index import access, rebuild, rotation
+from session_store.files.filesystem import ANY, FileStats, Page
+from session_store.files.memory import InMemoryFileSystem
+from session_store.index import access, journal, loading, rebuild, rotation
 from session_store.index.core import Core
+from session_store.index.journal import JournalIndex
+from session_store.index.records import SNAPSHOT
 from session_store.jsonl.file import JSONLFile
 from session_store.jsonl.scanner import Scanner
 from session_store.locks import disk as lock_disk
+from session_store.locks import manager
+from session_store.locks.decision import Silence, is_live
 from session_store.locks.lease import Lease
 from session_store.locks.manager import LockManager
 from session_store.store.branches import Branches
 from session_store.store.catalogue import Catalogue
 from session_store.store.engine import Engine
+from session_store.store.feed import Feed
 from session_store.store.logs import SessionLog
 from session_store.store.messages import Appender
 from session_store.store.replay import Nodes, Tail
 from session_store.store.writer import Decision, LogFences, Writer
-from session_store.testing.simulation import Disk, Process, Wish
+from session_store.testing.simulation import Disk, Process
+from session_store.testing.simulation.truth import parse
 
 Patch = pytest.MonkeyPatch
 Sabotage = Callable[[Patch], None]
@@ -78,6 +91,11 @@ def without_idempotence(patch: Patch) -> None:
         return None
 
     patch.setattr(Appender, "_stored", nothing)
+
+
+def with_hasty_idempotence(patch: Patch) -> None:
+    """A3: whatever is there under an id is the answer."""
+    patch.setattr("session_store.store.messages.same_message", lambda *_: True)
 
 
 def without_a_sync_for_what_is_there(patch: Patch) -> None:
@@ -229,6 +247,15 @@ def without_a_durable_seal(patch: Patch) -> None:
     patch.setattr(Core, "sync", last_only)
 
 
+def without_carried_deletes(patch: Patch) -> None:
+    """I1: a rotation forgets the deletes whose folders are still there."""
+
+    async def forget(*_: object) -> None:
+        return None
+
+    patch.setattr(rotation, "_carry_deletes", forget)
+
+
 def without_synced_answers(patch: Patch) -> None:
     """I2: answers are given from a journal that a power cut can take back."""
 
@@ -239,7 +266,7 @@ def without_synced_answers(patch: Patch) -> None:
 
 
 def without_verified_counts(patch: Patch) -> None:
-    """I3: what was noted of a log is believed without a look at the log."""
+    """I3, I7: what was noted of a log is believed without a look at the log."""
 
     async def believed(self: Catalogue, metadata: Any) -> Any:
         return metadata
@@ -261,6 +288,89 @@ def without_journals_in_a_rebuild(patch: Patch) -> None:
     patch.setattr(rebuild, "discover", none)
 
 
+def without_the_turn_of_another(patch: Patch) -> None:
+    """I5: our journal counts on top of whatever the original did since."""
+
+    async def ours(*_: object) -> None:
+        return None
+
+    patch.setattr(loading, "_let_stand", ours)
+
+
+def without_foreign_snapshots(patch: Patch) -> None:
+    """I5: what the original wrote is taken for a snapshot of ours."""
+    decode = loading.decode_snapshot
+    patch.setattr(loading, "decode_snapshot", lambda data: decode(data)._replace(foreign=False))
+
+
+def without_new_logs(patch: Patch) -> None:
+    """I5: a log is taken for the one that was counted, as long as it is no shorter."""
+
+    async def holds(self: SessionLog, mark: Any) -> bool:
+        return bool(mark.size <= self.settled)
+
+    patch.setattr(SessionLog, "holds", holds)
+
+
+def without_a_snapshot_on_close(patch: Patch) -> None:
+    """I6: the snapshot stays what it was."""
+
+    async def nothing(_: Core) -> None:
+        return None
+
+    patch.setattr(access, "save", nothing)
+
+
+def with_large_snapshots_on_close(patch: Patch) -> None:
+    """I6: the snapshot is written on close, whatever it costs."""
+
+    async def always(core: Core) -> None:
+        assert core.base is not None
+        await rotation.write_snapshot(core, core.base, core.place.epoch, core.place.offset)
+
+    patch.setattr(access, "save", always)
+
+
+def with_a_rotation_on_close(patch: Patch) -> None:
+    """I6: every close begins another journal."""
+    patch.setattr(access, "save", rotation.rotate)
+
+
+def without_rotations(patch: Patch) -> None:
+    """I6: a journal grows for ever."""
+    patch.setattr(access, "outgrown", lambda *_: False)
+
+
+def without_an_offload(patch: Patch) -> None:
+    """I6: a snapshot is encoded where everybody waits for it."""
+
+    async def inline(core: Core, base: Any, epoch: int, size: int) -> None:
+        data = rotation.encode_snapshot(core.state, epoch, size, core.runtime.token())
+        await core.files.write(SNAPSHOT, data, if_version=base.if_version)
+
+    patch.setattr(rotation, "write_snapshot", inline)
+
+
+def without_saying_that_it_lags(patch: Patch) -> None:
+    """I6: `check` is silent on a snapshot that lags."""
+    findings = JournalIndex.findings
+
+    async def silent(self: JournalIndex) -> Any:
+        return [found for found in await findings(self) if found.code != "snapshot_lags"]
+
+    patch.setattr(JournalIndex, "findings", silent)
+
+
+def without_an_order_by_creation(patch: Patch) -> None:
+    """I7: whatever is asked for, the sessions changed last come first."""
+    look = journal.look
+    patch.setattr(
+        journal,
+        "look",
+        lambda state, query, *rest: look(state, query._replace(sort="updated"), *rest),
+    )
+
+
 def without_the_journal_first(patch: Patch) -> None:
     """D1: the folder goes before the journal says so."""
 
@@ -269,6 +379,17 @@ def without_the_journal_first(patch: Patch) -> None:
         await self._guard(session_id)
         await self._files.delete_tree(session_id)
         await self._index.delete(session_id)
+
+    patch.setattr(Engine, "delete_session", delete)
+
+
+def without_the_deletion(patch: Patch) -> None:
+    """D1: the messages are removed, and no journal says so."""
+
+    async def delete(self: Engine, session_id: str) -> None:
+        await self._ready()
+        await self._guard(session_id)
+        await self._files.delete_tree(session_id)
 
     patch.setattr(Engine, "delete_session", delete)
 
@@ -320,6 +441,16 @@ def without_tips(patch: Patch) -> None:
     patch.setattr(Appender, "_branch_of", inherited)
 
 
+def with_an_order_of_ids(patch: Patch) -> None:
+    """D5: messages come in the order of their ids."""
+    get_messages = Engine.get_messages
+
+    async def ordered(self: Engine, session_id: str, **options: Any) -> Any:
+        return sorted(await get_messages(self, session_id, **options), key=lambda one: one.id)
+
+    patch.setattr(Engine, "get_messages", ordered)
+
+
 def without_nonces(patch: Patch) -> None:
     """L1: whoever finds `lock.json` changed replaces it all the same."""
 
@@ -331,6 +462,11 @@ def without_nonces(patch: Patch) -> None:
 
     patch.setattr("session_store.locks.manager.swap", swap)
     patch.setattr(Lease, "lost", property(lambda _: False))
+
+
+def without_owners(patch: Patch) -> None:
+    """L1: every lease is taken for an expired one."""
+    patch.setattr(manager, "decide", lambda *_, **__: manager.Decision.TAKE)
 
 
 def without_fences(patch: Patch) -> None:
@@ -357,6 +493,33 @@ def without_remembering(patch: Patch) -> None:
     patch.setattr(Lease, "lost", property(lambda _: False))
 
 
+def with_waiters_by_the_wall_clock(patch: Patch) -> None:
+    """L5: a waiter believes the wall clock, which may jump."""
+
+    def silent(self: LockManager, lock: Any, _silence: object) -> bool:
+        return not is_live(lock, self._runtime.now_ms())
+
+    patch.setattr(LockManager, "_is_silent", silent)
+
+
+def without_signs_of_life(patch: Patch) -> None:
+    """L5: a waiter takes no renewal for one."""
+    is_full = Silence.is_full
+    patch.setattr(
+        Silence, "is_full", lambda self, lock, now: is_full(self, replace(lock, renewals=0), now)
+    )
+
+
+def without_expiry(patch: Patch) -> None:
+    """L5: who does not wait never finds a lease expired."""
+    silent = LockManager._is_silent
+    patch.setattr(
+        LockManager,
+        "_is_silent",
+        lambda self, lock, silence: silence is not None and silent(self, lock, silence),
+    )
+
+
 def without_compare_and_swap(patch: Patch) -> None:
     """C1: a file is replaced whatever stands there."""
     replace = Disk.replace
@@ -377,50 +540,53 @@ def without_synced_drafts(patch: Patch) -> None:
     patch.setattr(Disk, "replace", early)
 
 
+def with_a_tidy_copy(patch: Patch) -> None:
+    """M1: a log that moves to another inode leaves its damage behind."""
+    copy = replacement._copy
+
+    def tidy(source: Any, target: Any) -> None:
+        copy(source, target)
+        data = posix.read_range(target.fd, 0, 1 << 20)
+        os.ftruncate(target.fd, 0)
+        posix.write_all(target.fd, b"".join(filter(parse, data.splitlines(keepends=True))))
+
+    patch.setattr(replacement, "_copy", tidy)
+
+
+def with_counted_pages(patch: Patch) -> None:
+    """M1: a page begins behind as many names as were given, whatever has gone since."""
+
+    async def page(
+        self: InMemoryFileSystem, path: str, *, after: str = "", limit: int = 1000
+    ) -> Page:
+        names, start = sorted(self._names_in(path)), int(after or 0)
+        end = start + limit
+        return Page(names[start:end], after=str(end) if end < len(names) else None)
+
+    patch.setattr(InMemoryFileSystem, "list", page)
+
+
+def without_waiting_for_the_sync(patch: Patch) -> None:
+    """M2: a subscriber is shown at once what it was to be shown when it lasts."""
+    follow = Feed.follow
+    patch.setattr(
+        Feed, "follow", lambda self, session, after, _: follow(self, session, after, False)
+    )
+
+
+def without_a_durable_session(patch: Patch) -> None:
+    """M2: a subscriber is shown durable messages of a session that is not."""
+
+    async def nothing(_: JournalIndex) -> None:
+        return None
+
+    patch.setattr(JournalIndex, "sync", nothing)
+
+
 def with_one_mode(patch: Patch) -> None:
-    """Durable: every mode is taken for `os`."""
+    """A6: every mode is taken for `os`."""
 
     async def later(*_: object) -> None:
         return None
 
     patch.setattr(Durability, "committed", later)
-
-
-CONTROLS: list[tuple[str, Sabotage, Wish]] = [
-    ("A1", without_preconditions, Wish("plain", "fsync", long=True)),
-    ("A1", without_a_second_look, Wish("deletes", "os", long=True)),
-    ("A2", without_settling, Wish("plain", "fsync", long=True)),
-    ("A2", without_resending, Wish("plain", "fsync", long=True)),
-    ("A3", without_idempotence, Wish("plain", "fsync", long=True)),
-    ("A3", without_a_sync_for_what_is_there, Wish("plain", "fsync", "power_cut")),
-    ("A4", without_a_post_check, Wish("deletes", "os", long=True)),
-    ("A5", without_ending_tails, Wish("plain", "fsync", long=True)),
-    ("A5", without_seals, Wish("plain", "fsync", long=True)),
-    ("A6", without_syncs, Wish("plain", "fsync", long=True)),
-    ("A6", without_synced_names, Wish("plain", "fsync", long=True)),
-    ("A7", without_giving_up, Wish("plain", "fsync", "fsync_fails")),
-    ("B1", without_whole_batches, Wish("plain", "fsync", long=True)),
-    ("B1", without_marks_of_batches, Wish("plain", "fsync", long=True)),
-    ("B1", without_the_last_line, Wish("plain", "fsync", long=True)),
-    ("I1", without_the_index_precondition, Wish("plain", "fsync", long=True)),
-    ("I1", without_the_seal_first, Wish("ends", "fsync", long=True)),
-    ("I1", without_a_durable_seal, Wish("deletes", "fsync", long=True)),
-    ("I2", without_synced_answers, Wish("plain", "fsync", long=True)),
-    ("I3", without_verified_counts, Wish("plain", "fsync", long=True)),
-    ("I4", without_journals_in_a_rebuild, Wish("plain", "fsync", long=True)),
-    ("D1", without_the_journal_first, Wish("deletes", "fsync", long=True)),
-    ("D1", without_cleaning_up, Wish("ends", "os", long=True)),
-    ("D2", without_hiding_parents, Wish("deletes", "fsync", long=True)),
-    ("D3", without_heads, Wish("branches", "fsync", long=True)),
-    ("D3", without_deletions, Wish("branches", "fsync", long=True)),
-    ("D4", without_tips, Wish("branches", "fsync", long=True)),
-    ("L1", without_nonces, Wish("locks", "fsync", long=True)),
-    ("L2", without_fences, Wish("locks", "fsync", long=True)),
-    ("L3", without_a_fence_for_the_same_owner, Wish("locks", "fsync", long=True)),
-    ("L4", without_listening, Wish("locks", "fsync", long=True)),
-    ("L4", without_remembering, Wish("locks", "fsync", long=True)),
-    ("C1", without_compare_and_swap, Wish("ends", "fsync", long=True)),
-    ("C1", without_synced_drafts, Wish("plain", "fsync", long=True)),
-    ("durability", with_one_mode, Wish("plain", "fsync", long=True)),
-]
-"""Which rule is taken out, how, and what the schedules are like that miss it soonest."""

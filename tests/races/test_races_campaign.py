@@ -1,7 +1,8 @@
 """Thousands of schedules, each decided by its seed, and what finds them out when a rule is off."""
 
 import pytest
-from races_sabotage import CONTROLS, Sabotage
+from races_controls import CONTROLS
+from races_sabotage import Sabotage
 
 from session_store.testing.simulation import STARTS, Wish, play, play_many, start_of
 

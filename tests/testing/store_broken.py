@@ -10,28 +10,35 @@ from typing import Any, NamedTuple
 import pytest
 from filesystem_simulated import Simulated
 from filesystem_sound import Memory, Suspending
+from races_sabotage import (
+    with_hasty_idempotence,
+    with_one_mode,
+    without_a_post_check,
+    without_deletions,
+    without_ending_tails,
+    without_fences,
+    without_heads,
+    without_hiding_parents,
+    without_idempotence,
+    without_listening,
+    without_owners,
+    without_remembering,
+    without_seals,
+    without_the_deletion,
+    without_the_index_precondition,
+    without_verified_counts,
+    without_waiting_for_the_sync,
+    without_whole_batches,
+)
 
 from session_store.files import FileSystem
-from session_store.files.durability import Durability
 from session_store.files.filesystem import ANY, FileStats, IfVersion
 from session_store.index import journal, paging
-from session_store.index.core import Core
-from session_store.jsonl.file import JSONLFile
-from session_store.jsonl.scanner import Scanner
-from session_store.locks import manager
-from session_store.locks.lease import Lease
-from session_store.locks.manager import LockManager
 from session_store.model import context, messages
 from session_store.store import feed
-from session_store.store.branches import Branches
 from session_store.store.catalogue import Catalogue
-from session_store.store.engine import Engine
-from session_store.store.feed import Feed
-from session_store.store.messages import Appender
 from session_store.store.opened import Opened
 from session_store.store.reader import Reader
-from session_store.store.replay import Nodes, Tail
-from session_store.store.writer import Decision, LogFences, Writer
 from session_store.testing.simulation import World
 
 Patch = pytest.MonkeyPatch
@@ -104,139 +111,6 @@ class TearsBetweenTasks(Suspending):
 # Rules taken out
 
 
-def without_idempotence(patch: Patch) -> None:
-    """A3: nobody looks whether an id is there already."""
-
-    async def nothing(*_: object) -> None:
-        return None
-
-    patch.setattr(Appender, "_stored", nothing)
-
-
-def with_hasty_idempotence(patch: Patch) -> None:
-    """A3: whatever is there under an id is the answer."""
-    patch.setattr("session_store.store.messages.same_message", lambda *_: True)
-
-
-def without_a_post_check(patch: Patch) -> None:
-    """A4, D1: an append does not look whether its session was deleted meanwhile."""
-
-    async def there(*_: object) -> None:
-        return None
-
-    patch.setattr(Writer, "still_there", there)
-
-
-def without_ending_tails(patch: Patch) -> None:
-    """A5: a line is written right behind a torn tail."""
-    patch.setattr(JSONLFile, "sealed", lambda *_: b"")
-
-
-def without_seals(patch: Patch) -> None:
-    """A5: a torn tail is ended, and nothing says that it is void."""
-    patch.setattr(JSONLFile, "sealed", lambda _self, _size, torn: b"\n" if torn else b"")
-
-
-def without_syncs(patch: Patch) -> None:
-    """Durable: every mode is taken for `os`."""
-
-    async def later(*_: object) -> None:
-        return None
-
-    patch.setattr(Durability, "committed", later)
-
-
-def without_whole_batches(patch: Patch) -> None:
-    """B1: a batch is shown as far as it came."""
-
-    def place(
-        self: Scanner[Any], offset: int, line: bytes, record: Any, found: list[Any], *_: object
-    ) -> None:
-        found.append((offset, offset + len(line), record))
-
-    patch.setattr(Scanner, "_place", place)
-
-
-def without_the_index_precondition(patch: Patch) -> None:
-    """I1: a line of the journal may stand behind one that its writer has not read."""
-
-    async def send(self: Core, path: str, data: bytes, _size: int) -> None:
-        await self.files.append(path, data, if_size=(await self.files.stat(path)).size)
-
-    patch.setattr(Core, "_send", send)
-
-
-def without_verified_counts(patch: Patch) -> None:
-    """I3: what was noted of a log is believed without a look at the log."""
-
-    async def believed(self: Catalogue, metadata: Any) -> Any:
-        return metadata
-
-    patch.setattr(Catalogue, "_exact", believed)
-
-
-def without_the_deletion(patch: Patch) -> None:
-    """D1: the messages are removed, and no journal says so."""
-
-    async def delete(self: Engine, session_id: str) -> None:
-        await self._ready()
-        await self._guard(session_id)
-        await self._files.delete_tree(session_id)
-
-    patch.setattr(Engine, "delete_session", delete)
-
-
-def without_hiding_parents(patch: Patch) -> None:
-    """D2: a parent before the reset is as good as any."""
-    patch.setattr(Nodes, "visible", lambda self, message_id: self._ordinals.get(message_id))
-
-
-def without_heads(patch: Patch) -> None:
-    """D3: a switch in the log moves nobody's head."""
-    control = Tail._control
-
-    def deaf(self: Tail, offset: int, node: Any) -> Any:
-        return None if node.control["kind"] == "head" else control(self, offset, node)
-
-    patch.setattr(Tail, "_control", deaf)
-
-
-def without_deletions(patch: Patch) -> None:
-    """D3: a branch that is created anew starts where the old one had come to."""
-
-    def keeps(*_: object, **__: object) -> Any:
-        async def decide(_log: object) -> Decision:
-            return Decision((), ())
-
-        return decide
-
-    patch.setattr(Branches, "_deletion", keeps)
-
-
-def without_fences(patch: Patch) -> None:
-    """L2: a takeover leaves no trace in the log."""
-
-    async def nowhere(*_: object, size: int, **__: object) -> int:
-        return size
-
-    patch.setattr(LogFences, "append_fence", nowhere)
-
-
-def without_listening(patch: Patch) -> None:
-    """L4: a holder reads past the fence of another."""
-    patch.setattr(LockManager, "saw_fence", lambda *_: None)
-
-
-def without_remembering(patch: Patch) -> None:
-    """L4: a lost lease is met, and forgotten."""
-    patch.setattr(Lease, "lost", property(lambda _: False))
-
-
-def without_owners(patch: Patch) -> None:
-    """L1: every lease is taken for an expired one."""
-    patch.setattr(manager, "decide", lambda *_, **__: manager.Decision.TAKE)
-
-
 def without_the_last(patch: Patch) -> None:
     """A page of sessions lacks the one at its end, and the next begins behind it."""
     look = paging.look
@@ -273,14 +147,6 @@ def without_limits(patch: Patch) -> None:
 def without_hiding_controls(patch: Patch) -> None:
     """A subscriber is shown what the store writes for itself."""
     patch.setattr(feed, "is_control", lambda _: False)
-
-
-def without_waiting_for_the_sync(patch: Patch) -> None:
-    """M2: a subscriber is shown at once what it was to be shown when it lasts."""
-    follow = Feed.follow
-    patch.setattr(
-        Feed, "follow", lambda self, session, after, _: follow(self, session, after, False)
-    )
 
 
 def without_a_door(patch: Patch) -> None:
@@ -342,7 +208,7 @@ BROKEN: dict[str, Case] = {
     "WithoutAPostCheck": Case(("delete",), sabotage=without_a_post_check),
     "WithoutEndingTails": Case(("damage",), sabotage=without_ending_tails),
     "WithoutSeals": Case(("damage",), sabotage=without_seals),
-    "WithoutSyncs": Case(("crash",), simulated, without_syncs),
+    "WithoutSyncs": Case(("crash",), simulated, with_one_mode),
     "WithoutWholeBatches": Case(("damage",), sabotage=without_whole_batches),
     "WithoutTheIndexPrecondition": Case(
         ("writers_resolve",), Suspending, without_the_index_precondition

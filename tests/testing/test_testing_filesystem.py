@@ -1,38 +1,32 @@
 """The suite of the seam, run on every file system of ours and on sound ones of odd kinds."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
-from zlib import crc32
 
 import pytest
-from filesystem_simulated import Simulated
-from filesystem_sound import Bound, Disk, Flat, Handle, Suspending, Watching
+from engine_fixtures import OnMemory, OnRealFiles, OnSharedAndSuspending, OnSimulated
+from filesystem_sound import Bound, Disk, Flat, Watching
 
-from session_store.files import FileSystem, InMemoryFileSystem, RealFileSystem
+from session_store.files import FileSystem, RealFileSystem
 from session_store.runtime import AsyncRuntime, run
 from session_store.testing.faults import FaultyFileSystem
 from session_store.testing.filesystem_suite import FileSystemSuite
-from session_store.testing.simulation import World
 
 
-class TestInMemory(FileSystemSuite):
-    @pytest.fixture
-    def files(self) -> FileSystem:
-        return InMemoryFileSystem()
+class TestInMemory(OnMemory, FileSystemSuite):
+    pass
 
 
-class TestReal(FileSystemSuite):
-    @pytest.fixture
-    def files(self, tmp_path: Path) -> Iterator[FileSystem]:
-        files = RealFileSystem(tmp_path / "root")
-        yield files
-        run(files.close())
+class TestReal(OnRealFiles, FileSystemSuite):
+    pass
 
-    @pytest.fixture
-    def reopen(self, tmp_path: Path) -> Callable[[], FileSystem]:
-        return partial(RealFileSystem, tmp_path / "root")
+
+class TestSharedAndSuspending(OnSharedAndSuspending, FileSystemSuite):
+    pass
+
+
+class TestSimulated(OnSimulated, FileSystemSuite):
+    pass
 
 
 class TestRealInAnEventLoop(FileSystemSuite):
@@ -79,32 +73,3 @@ class TestDisk(FileSystemSuite):
     @pytest.fixture
     def crash(self, files: Disk) -> Callable[[], FileSystem]:
         return lambda: run(files.crash())
-
-
-class TestSharedAndSuspending(FileSystemSuite):
-    """One client for all tests: it belongs to an event loop, and every handle closes alone."""
-
-    client = Suspending()
-
-    @pytest.fixture
-    def files(self) -> FileSystem:
-        return self.client
-
-    @pytest.fixture
-    def reopen(self) -> Callable[[], Any]:
-        return lambda: Handle(self.client)
-
-
-class TestSimulated(FileSystemSuite):
-    @pytest.fixture
-    def files(self, request: pytest.FixtureRequest) -> FileSystem:
-        # The name of the test is its seed.
-        return Simulated(World(crc32(request.node.name.encode())))
-
-    @pytest.fixture
-    def reopen(self, files: Simulated) -> Callable[[], FileSystem]:
-        return lambda: Simulated(files.world)
-
-    @pytest.fixture
-    def crash(self, files: Simulated) -> Callable[[], FileSystem]:
-        return files.after_power_cut

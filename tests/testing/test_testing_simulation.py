@@ -14,6 +14,7 @@ from session_store.store.writer import Writer
 from session_store.testing.simulation import (
     FAULTS,
     STARTS,
+    Case,
     Disk,
     Fresh,
     Tally,
@@ -25,6 +26,8 @@ from session_store.testing.simulation import (
     tell,
 )
 from session_store.testing.simulation.__main__ import main
+from session_store.testing.simulation.truth import Deed
+from session_store.testing.simulation.verdict import judge_logs
 
 CUTS = 400
 
@@ -128,6 +131,19 @@ class TestProcess:
         run(store.append(session, {"type": "user", "content": "hello"}))
 
         assert [message.content for message in run(store.get_messages(session))] == ["hello"]
+
+
+class TestVerdict:
+    @pytest.mark.parametrize("done_by", ["nobody", "a power cut"])
+    def test_damage_is_excused_only_where_a_power_cut_has_done_it(self, done_by: str) -> None:
+        world = World(0, Disk({"s/messages.jsonl": b"broken\n"}))
+        if done_by == "a power cut":
+            world.disk.hole("s/messages.jsonl", 2, 4)
+        case = Case(world, [Deed("p0", "read", "s")], "fsync", since=1)
+
+        told = list(judge_logs(case))
+
+        assert bool(told) == (done_by == "nobody")
 
 
 class TestSchedules:

@@ -1,43 +1,22 @@
 """The suite has teeth: each broken store is caught, by a test of the topic it breaks."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from store_broken import BROKEN
+from suite_runs import run_broken
 
 from session_store.files import FileSystem, InMemoryFileSystem
 from session_store.testing import StoreSuite
 
-HERE = Path(__file__).parent
-SECONDS = 300
+# The tool that pytest has for tests of tests.
+pytest_plugins = ["pytester"]
 
 
 def test_every_broken_store_is_caught_by_the_topic_concerned(tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    options = ["-q", "--tb=line", "-p", "filesystem_recorder", "-p", "no:cacheprovider"]
-    # Not under coverage: what is broken on purpose would only take three times as long.
-    plain = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    environment = {**plain, "RECORD": str(record), "PYTHONPATH": str(HERE)}
+    run = run_broken("store_broken_run.py", tmp_path)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(HERE / "store_broken_run.py")],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-
-    assert done.returncode == 1, done.stdout + done.stderr
-    failed = json.loads(record.read_text())["failed"]
-    # Only tests of the topics concerned were run: whatever failed is one of those.
-    called = {suite for suite, tests in failed.items() if any("(call)" in test for test in tests)}
-    assert called == {f"Test{name}" for name in BROKEN}
+    assert run.caught == {f"Test{name}" for name in BROKEN}, run.output
     assert len(BROKEN) >= 30
 
 
@@ -76,3 +55,38 @@ def test_every_test_of_the_store_suite_says_one_sentence() -> None:
     assert len(sentences) > 80
     assert len(set(sentences)) == len(sentences)
     assert all(sentence.endswith(".") for sentence in sentences)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_index_that_is_no_file_is_declared_and_not_probed_for(
+    pytester: pytest.Pytester, declared: bool
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+        from session_store.files import InMemoryFileSystem
+        from session_store.files.filesystem import Page
+        from session_store.testing import StoreSuite
+
+        class IndexOfItsOwn(InMemoryFileSystem):
+            async def list(self, path, *, after="", limit=1000):
+                names = (await super().list(path, limit=limit)).names
+                return Page([name for name in names if not name.startswith("sessions.")], None)
+
+        class TestMine(StoreSuite):
+            {"index_in_files = False" if declared else ""}
+
+            @pytest.fixture
+            def files(self):
+                return IndexOfItsOwn()
+        """
+    )
+
+    result = pytester.runpytest_subprocess("-q", "-rs", "-k", "takes_the_index or of_a_lock")
+
+    if declared:
+        result.assert_outcomes(passed=1, skipped=1)
+        result.stdout.fnmatch_lines(["SKIPPED*index_in_files is false"])
+    else:
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines(["*no file of an index*"])

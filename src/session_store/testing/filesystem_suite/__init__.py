@@ -5,7 +5,6 @@ racing callers exactly one wins" would mean what each author took it for.
 """
 
 from . import asserts as asserts  # first: see there
-from .contract import Group, contract
 from .suite import FileSystemSuite
 
-__all__ = ["FileSystemSuite", "Group", "contract"]
+__all__ = ["FileSystemSuite"]

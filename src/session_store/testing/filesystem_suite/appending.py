@@ -5,7 +5,7 @@ import pytest
 from session_store.errors import ConflictError
 
 from .base import Suite
-from .folder import Folder
+from .folder import Folder, check_bytes
 from .reading import large
 
 
@@ -78,7 +78,7 @@ class AppendTests(Suite):
         assert folder.append("log", data, if_size=1) == len(data) + 1
         assert folder.append("log", b">", if_size=len(data) + 1) == len(data) + 2
 
-        assert folder.read("log") == b"<" + data + b">"
+        check_bytes(folder.read("log"), b"<" + data + b">")
 
     def test_append_goes_to_the_file_that_is_there(self, folder: Folder) -> None:
         """`append` goes to the file there is now, after `write`, `delete`, `delete_tree`."""

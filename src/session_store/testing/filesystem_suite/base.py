@@ -1,69 +1,25 @@
-"""What every topic of the suite stands on: the fixtures that an author writes, and ours."""
+"""What every topic of the suite stands on: the fixtures that its tests ask for."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from secrets import token_hex
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import ClassVar
 
 import pytest
 
 from session_store.errors import SessionStoreError
 from session_store.files.filesystem import Bindable, FileSystem
 from session_store.runtime import AsyncRuntime
+from session_store.testing.engine_suite import EngineSuite, Opens
 
-from .children import Children
 from .folder import Folder
 from .racing import WAYS, Race, Refused, race_by
 
-T = TypeVar("T")
 
-Opens: TypeAlias = Callable[[], FileSystem]
+class Suite(EngineSuite):
+    """Each test has a folder of its own, and as many ways to it as its engine allows."""
 
-
-class Suite:
-    """The fixtures; `files` is the one that an author has to write."""
-
-    _runner: ClassVar[asyncio.Runner]
-    _children: ClassVar[Children]
-    _closed: ClassVar[FileSystem | None]
-
-    @classmethod
-    def setup_class(cls) -> None:
-        """Make the event loop in which all tests of this class drive what does not block."""
-        cls._runner = asyncio.Runner()
-        cls._children = Children()
-        cls._closed = None
-
-    @classmethod
-    def teardown_class(cls) -> None:
-        """End the event loop, and the processes that raced."""
-        cls._children.close()
-        cls._runner.close()
-
-    @classmethod
-    def drive(cls, call: Coroutine[Any, Any, T]) -> T:
-        """Return what `call` returns, driven in the event loop of this class.
-
-        It is here for fixtures: a client that belongs to a loop is closed in that loop by
-        `self.drive(files.close())`.
-        """
-        return cls._runner.run(call)
-
-    @pytest.fixture
-    def files(self) -> Any:
-        """Yield the file system under test."""
-        pytest.fail("write a fixture `files` that yields your FileSystem")
-
-    @pytest.fixture
-    def reopen(self) -> Opens | None:
-        """Return what opens another file system on the same files; None if nothing can."""
-        return None
-
-    @pytest.fixture
-    def crash(self) -> Opens | None:
-        """Return what cuts the power, and returns the file system as it comes up afterwards."""
-        return None
+    _closed: ClassVar[FileSystem | None] = None
 
     @pytest.fixture
     def folder(self, files: FileSystem) -> Iterator[Folder]:
@@ -94,19 +50,15 @@ class Suite:
         return folder
 
     @pytest.fixture
-    def power_cut(self, folder: Folder, crash: Opens | None) -> Iterator[Callable[[], Folder]]:
+    def power_cut(self, folder: Folder, cut: Opens) -> Iterator[Callable[[], Folder]]:
         """Yield what cuts the power, and returns the folder as it comes up afterwards."""
-        if not folder.files.traits.durable:
-            pytest.skip("traits.durable is false")
-        if crash is None:
-            pytest.skip("needs the fixture `crash`")
         up: list[Folder] = []
 
-        def cut() -> Folder:
-            up.append(folder.on(crash()))
+        def survivor_of_cut() -> Folder:
+            up.append(folder.on(cut()))
             return up[-1]
 
-        yield cut
+        yield survivor_of_cut
         for survivor in up:
             survivor.close()
 

@@ -11,6 +11,7 @@ from session_store.runtime import run
 T = TypeVar("T")
 
 MOST_PAGES: Final = 10_000
+SHOWN_BYTES: Final = 20
 
 
 class Folder:
@@ -113,6 +114,25 @@ class Folder:
         """Make small files, which nobody needs to find after a power cut."""
         for name in names:
             self.write(name, b"1", durable=False)
+
+
+def check_bytes(found: bytes, expected: bytes) -> None:
+    """Fail unless both are the same, and say where they differ instead of showing all of them.
+
+    For what may be long: of megabytes in an `assert` pytest works out the whole difference
+    where it is told that it runs in CI, and that takes it minutes.
+    """
+    __tracebackhide__ = True  # what pytest shows is the test
+    if found == expected:
+        return
+    pairs = enumerate(zip(found, expected, strict=False))
+    alike = min(len(found), len(expected))
+    place = next((place for place, (one, other) in pairs if one != other), alike)
+    there = slice(place, place + SHOWN_BYTES)
+    raise AssertionError(
+        f"{len(found):,} bytes instead of {len(expected):,}, "
+        f"from byte {place:,} on {found[there]!r} instead of {expected[there]!r}"
+    )
 
 
 class Shape(NamedTuple):

@@ -10,8 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from session_store.files.filesystem import Bindable, FileSystem
 from session_store.runtime import AsyncRuntime, run
-
-from .children import PROCESSES, Children, can_travel
+from session_store.testing.children import PROCESSES, Children, can_travel
 
 WAYS: Final = ("threads", "tasks", "handles", "processes")
 
@@ -108,7 +107,7 @@ def in_threads(handles: Sequence[FileSystem], works: Sequence[Work]) -> list[Any
         start.wait(TOGETHER_SECONDS)
         return run(work(files))
 
-    with _switching_often(), ThreadPoolExecutor(len(works)) as pool:
+    with switching_often(), ThreadPoolExecutor(len(works)) as pool:
         calls = [pool.submit(call, *pair) for pair in zip(handles, works, strict=False)]
     return [done.result() for done in calls]
 
@@ -124,7 +123,7 @@ async def in_tasks(handles: Sequence[FileSystem], works: Sequence[Work]) -> list
 
 
 @contextmanager
-def _switching_often() -> Iterator[None]:
+def switching_often() -> Iterator[None]:
     """Let threads meet where they would seldom meet."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,6 +1,4 @@
-"""All topics together, and the rule that nobody takes a test out."""
-
-from typing import Any, Final
+"""All topics together."""
 
 from .appending import AppendTests
 from .cancelling import CancelTests
@@ -35,22 +33,12 @@ class FileSystemSuite(
     CancelTests,
     CrashTests,
     ModelTests,
+    complete=True,
 ):
-    """What a file system has to keep: inherit it and write one fixture, `files`.
+    """What a file system has to keep: inherit it and write one fixture, `files` or `url`.
 
-    `files` yields the file system. Two more are optional: `reopen`, a callable that opens
-    another one on the same files (picklable, if processes shall race too), and `crash`, a
-    callable that cuts the power and returns the file system as it comes up afterwards.
+    `files` yields the file system, `url` returns what `SessionStore.open` takes. Two more are
+    optional: `reopen`, a callable that opens another file system on the same files (picklable,
+    if processes shall race too), and `crash`, a callable that cuts the power and returns the
+    file system as it comes up afterwards.
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in TESTS:
-            if getattr(cls, name, None) is not getattr(FileSystemSuite, name):
-                raise TypeError(
-                    f"{cls.__name__} overrides {name}: the suite says what every engine keeps; "
-                    "what an engine cannot do it declares in its traits"
-                )
-
-
-TESTS: Final = tuple(name for name in dir(FileSystemSuite) if name.startswith("test_"))

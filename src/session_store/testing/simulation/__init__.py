@@ -5,6 +5,7 @@ session_store.testing.simulation SEED` tells them as a story, and with `--schedu
 `World`, `Process` and `Fresh` are for schedules that are written by hand.
 """
 
+from .case import Case
 from .disk import Disk
 from .many import Report, play_many
 from .players import Game, Player
@@ -12,7 +13,7 @@ from .process import Fresh, Mutex, Process
 from .schedule import FAULTS, STYLES, Outcome, Tally, Wish, play
 from .starts import STARTS, Start, start_of
 from .story import tell
-from .verdict import Case, finish, judge
+from .verdict import finish, judge
 from .world import Cancelled, Died, Pause, World
 
 __all__ = [

@@ -47,9 +47,13 @@ class Disk:
         """Folders whose own name is not on the disk yet."""
         self.before: dict[str, list[Inode | None]] = {}
         """What else a name may stand for after a power cut, as far back as its last sync."""
+        self.holes: dict[str, list[tuple[int, int]]] = {}
+        """Where a crash has taken bytes of a file, or kept its writer from ending a line."""
         for number, (path, data) in enumerate((files or {}).items()):
             self.files[path] = Inode(data, len(data), number)
             self.folders.add(path.rpartition("/")[0])
+            if not data.endswith(b"\n"):
+                self.hole(path, data.rfind(b"\n") + 1, len(data))
         self.versions = len(self.files)
 
     def put(self, path: str, data: bytes) -> None:
@@ -63,6 +67,14 @@ class Disk:
         """Return what the cache holds of a file, nothing if it is absent."""
         inode = self.files.get(path)
         return inode.data if inode is not None else b""
+
+    def hole(self, path: str, start: int, end: int) -> None:
+        """Note that nobody may ask for a record in these bytes."""
+        self.holes.setdefault(path, []).append((start, end))
+
+    def has_hole(self, path: str, start: int, end: float) -> bool:
+        """Return whether a crash has left a hole that reaches into this range."""
+        return any(first < end and start < last for first, last in self.holes.get(path, ()))
 
     def below(self, folder: str) -> list[str]:
         """Return the files below a folder."""
@@ -158,7 +170,7 @@ class Disk:
 
     def copy(self) -> "Disk":
         """Return a disk that goes its own way from here, all of it durable."""
-        return Disk({path: inode.data for path, inode in self.files.items()})
+        return self._left({path: inode.data for path, inode in self.files.items()})
 
     def cut_power(self, dice: Random) -> "tuple[Disk, list[str]]":
         """Return what a power cut may leave of this disk, and what became of the rest."""
@@ -183,7 +195,21 @@ class Disk:
                 left[path] = _left_of(inode, dice)
                 sizes = f"{len(left[path])} of {len(data)} bytes, {inode.synced} were synced"
                 fates.append(f"{path} has {sizes}")
-        return Disk(left), fates
+        disk = self._left(left)
+        for path, data in left.items():
+            before = files[path].data
+            if not before.startswith(data):
+                pairs = zip(before, data, strict=False)
+                first = next(at for at, (was, left) in enumerate(pairs) if was != left)
+                disk.hole(path, first, len(data))
+        return disk, fates
+
+    def _left(self, files: dict[str, bytes]) -> "Disk":
+        """Return a disk with these files, and with the holes that they had here."""
+        disk = Disk(files)
+        for path in self.holes.keys() & files.keys():
+            disk.holes.setdefault(path, []).extend(self.holes[path])
+        return disk
 
     def _version(self) -> int:
         # A counter: a version never comes back, not even when the content does.

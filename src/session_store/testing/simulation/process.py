@@ -7,7 +7,7 @@ from session_store.errors import ConflictError, StorageFullError, UnavailableErr
 from session_store.files.filesystem import ANY, FileStats, IfVersion, Page, Traits
 
 from .disk import Inode, folder_of
-from .world import Died, Pause, Task, World
+from .world import Cancelled, Died, Pause, Task, World
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -144,9 +144,9 @@ class Process:
         dice, world = self.world.dice, self.world
         ends = [place + 1 for place, byte in enumerate(data) if byte == 10]
         cut = dice.choice((dice.randrange(len(data)), dice.choice(ends), len(data) - 1, 1))
+        size = self.disk.append(path, data[:cut], if_size)
         world.writing.add(path)
         try:
-            size = self.disk.append(path, data[:cut], if_size)
             await self._turn()
             if ambush == "torn_death" or (not ambush and dice.random() < 0.3):
                 world.kill(self)
@@ -155,6 +155,9 @@ class Process:
                 return self.disk.append(path, data[cut:], size)
             except ConflictError as error:  # it was deleted meanwhile, and so is the beginning
                 raise ConflictError(path, expected=if_size, actual=error.actual) from None
+        except (Died, Cancelled):
+            self.disk.hole(path, size - cut, size)
+            raise
         finally:
             world.writing.discard(path)
 
@@ -229,7 +232,6 @@ class Process:
         if found not in kinds:
             return ""
         self.world.ambush = ""
-        self.world.rough = True
         self.world.tell(f"** {self.name}: {found.replace('_', ' ')}")
         return found
 

@@ -12,11 +12,12 @@ from typing import Final
 
 from session_store.testing.history import Left
 
+from .case import Case
 from .players import WEIGHTS, Game, Player
 from .process import Brisk, Process
 from .starts import STARTS, random_limits, start_of
 from .truth import Deed
-from .verdict import Case, judge, judge_logs
+from .verdict import judge, judge_logs
 
 STYLES = tuple(WEIGHTS)
 

@@ -28,13 +28,11 @@ class Start(NamedTuple):
     ids: int
     ticks: int
     seconds: float
-    rough: bool
 
     def world(self, seed: int) -> World:
         """Return a world that goes on from here."""
         world = World(seed, Disk(self.files))
         world.ids, world.ticks, world.seconds = self.ids, self.ticks, self.seconds
-        world.rough = self.rough
         return world
 
 
@@ -137,9 +135,6 @@ STARTS: tuple[Callable[[Game], None], ...] = (
     missing,
 )
 
-ROUGH = (torn, damaged)
-"""Starts with damage that `check` names."""
-
 
 @cache
 def start_of(make: Callable[[Game], None]) -> Start:
@@ -151,7 +146,7 @@ def start_of(make: Callable[[Game], None]) -> Start:
     make(game)
     files = {path: inode.data for path, inode in world.disk.files.items()}
     known = (game.known, game.keys)
-    return Start(files, game.deeds, *known, world.ids, world.ticks, world.seconds, make in ROUGH)
+    return Start(files, game.deeds, *known, world.ids, world.ticks, world.seconds)
 
 
 @contextmanager

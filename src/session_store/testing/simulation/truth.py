@@ -55,23 +55,30 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 class Log(NamedTuple):
-    """The records of a log, and where something stands that is none and was not sealed off."""
+    """The records of a log, and from where to where stands what is none and was not sealed off."""
 
     lines: list[Line]
-    damage: list[int]
+    damage: list[tuple[int, int]]
+    batches: bool
+    """Whether there are lines of batches, complete or not."""
 
 
 def read_log(data: bytes) -> Log:
     """Read a log: sealed tails and batches that never came whole are left out."""
     found: list[Line] = []
-    damaged: list[int] = []
+    damaged: list[tuple[int, int]] = []
     at = 0
     for piece in data.split(b"\n")[:-1]:
-        record = parse(piece)
+        line = piece.lstrip(b"\0")
+        record = parse(line)
         end = at + len(piece) + 1
         if record is None:
-            damaged.append(at)
+            # The mark says that it was cut off, also where the seal behind it was as well.
+            if not piece.endswith(b"~"):
+                damaged.append((at, end))
         else:
+            if line != piece:
+                damaged.append((at, end - len(line) - 1))
             kind = record.get("control", {}).get("kind", "")
             found.append(Line(at, end, record, kind, end))
         at = end
@@ -82,7 +89,8 @@ def read_log(data: bytes) -> Log:
             assert sealed["offset"] + sealed["length"] + 1 == line.offset
             void.add(sealed["offset"])
     lines = list(_whole([line for line in found if line.offset not in void]))
-    return Log(lines, [offset for offset in damaged if offset not in void])
+    damage = [(start, end) for start, end in damaged if start not in void]
+    return Log(lines, damage, any("batch" in line.record for line in found))
 
 
 def _whole(lines: list[Line]) -> Iterator[Line]:
@@ -119,16 +127,19 @@ def states_of(lines: list[Line]) -> list[State]:
     return states
 
 
-def judge_log(lines: list[Line], deeds: Iterable[Deed], since: float = 0) -> Iterator[str]:
+def judge_log(
+    lines: list[Line], deeds: Iterable[Deed], since: float = 0, murky: tuple[float, float] = (0, 0)
+) -> Iterator[str]:
     """Yield what is wrong with a log, given what was done and answered.
 
-    Answers of calls that began before `since` were true of another log than this one.
+    Answers of calls that began before `since` were true of another log than this one; so was
+    what the lines that stand in the `murky` range say of those before them.
     """
     states = states_of(lines)
     appends = [deed for deed in deeds if deed.kind in APPENDS]
     yield from _stored(lines, [d for d in appends if d.began >= since or "durable" not in d.facts])
-    yield from _parents(lines, states, appends)
-    yield from _branches(lines, states)
+    yield from _parents(lines, states, appends, murky)
+    yield from _branches(lines, states, murky)
     yield from _leases(lines, appends)
     yield from _answers(lines, states, [deed for deed in deeds if deed.began >= since])
 
@@ -144,7 +155,9 @@ def _stored(lines: list[Line], appends: list[Deed]) -> Iterator[str]:
                     yield f"acknowledged as {message}, and there as {stored}"
 
 
-def _parents(lines: list[Line], states: list[State], appends: list[Deed]) -> Iterator[str]:
+def _parents(
+    lines: list[Line], states: list[State], appends: list[Deed], murky: tuple[float, float]
+) -> Iterator[str]:
     given = {deed.facts["ids"][0]: deed.facts["given"] for deed in appends if "given" in deed.facts}
     for line, before in zip(lines, states, strict=False):
         if line.kind:
@@ -153,13 +166,17 @@ def _parents(lines: list[Line], states: list[State], appends: list[Deed]) -> Ite
         if name in given:
             if parent != given[name]:
                 yield f"{name} was given {given[name]} and has {parent}"
-            if parent is not None and parent not in before.visible:
+            if parent not in (None, *before.visible) and not _is_in(murky, line):
                 yield f"{name} hangs below {parent}, which is not there"
-        elif parent != before.head:
+        elif parent != before.head and not _is_in(murky, line):
             yield f"{name} continues {parent}, not the head {before.head}"
 
 
-def _branches(lines: list[Line], states: list[State]) -> Iterator[str]:
+def _is_in(murky: tuple[float, float], line: Line) -> bool:
+    return murky[0] <= line.offset < murky[1]
+
+
+def _branches(lines: list[Line], states: list[State], murky: tuple[float, float]) -> Iterator[str]:
     tips: dict[str, str] = {}
     for line, before in zip(lines, states, strict=False):
         branch, parent = line.record.get("branch"), line.record["parentId"]
@@ -167,10 +184,13 @@ def _branches(lines: list[Line], states: list[State]) -> Iterator[str]:
             name = line.record["control"].get("name")
             tips = {one: tip for one, tip in tips.items() if name not in (one, None)}
         if branch is not None:
-            if (before.head, before.branch) != (parent, branch) and tips.get(branch) != parent:
+            on = (before.head, before.branch) == (parent, branch) or tips.get(branch) == parent
+            if not on and not _is_in(murky, line):
                 yield f"{line.record['content']} is on {branch}, not behind its tip"
             tips[branch] = line.record["id"]
-        elif not line.kind and parent is not None and parent == before.head and before.branch:
+        elif line.kind or parent is None or parent != before.head or not before.branch:
+            continue
+        elif not _is_in(murky, line):
             yield f"{line.record['content']} has left {before.branch}"
 
 

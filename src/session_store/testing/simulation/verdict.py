@@ -1,66 +1,39 @@
 """Whether a store kept its promises: what is left is read by a process that comes afterwards."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from session_store.errors import NotFoundError
 from session_store.model.config import StoreConfig
-from session_store.model.records import Finding, Message
+from session_store.model.records import Message
 from session_store.runtime import run
 from session_store.store.engine import Engine
-from session_store.testing.history import Final, History, Left, check, read_final
+from session_store.testing.history import NEVER, Final, History, Left, check, read_final
 
+from .case import Case
+from .excuses import cut_short, excused, explained
 from .players import NAMES
-from .process import Fresh, Process
-from .truth import Deed, Log, judge_log, read_log, states_of
+from .process import Fresh
+from .truth import Deed, Log, judge_log, states_of
 from .world import World
 
 _CONFIG = StoreConfig(durability="os")
-
-
-@dataclass(slots=True)
-class Case:
-    """What is to be judged: a world in which nothing moves any more, and what was done in it.
-
-    Answers of calls that began before `since` were true of another disk than this one.
-    """
-
-    world: World
-    deeds: list[Deed]
-    durability: str
-    since: int = 0
-    engines: dict[Process, Engine] = field(default_factory=dict)
-    read: dict[tuple[str, bytes], Left] = field(default_factory=dict)
-    """What a fresh process has read of logs of the same bytes before."""
-
-    def log(self, session: str) -> Log:
-        """Return what the bytes of a session's log say."""
-        return read_log(self.world.bytes_of(f"{session}/messages.jsonl"))
-
-    def torn(self, session: str) -> bool:
-        """Return whether the log has damage in what was never acknowledged."""
-        return self.world.rough and bool(self.log(session).damage)
-
-    def of(self, session: str) -> list[Deed]:
-        """Return what was done in a session."""
-        return [deed for deed in self.deeds if deed.session == session]
-
-    def deleted(self, session: str, *outcomes: str) -> bool:
-        """Return whether a delete of the session came to one of these ends."""
-        return any(
-            deed.kind == "delete" and deed.session == session and deed.outcome in outcomes
-            for deed in self.deeds
-        )
 
 
 def judge_logs(case: Case) -> Iterator[str]:
     """Yield what is wrong with the logs as they are now."""
     for session in {deed.session for deed in case.deeds if deed.session}:
         if not case.deleted(session, "ok", "unknown"):
-            log = case.log(session)
-            if not log.damage:
+            log, holes = case.log(session), case.holes(session)
+            if len(holes) < len(log.damage):
+                yield f"{session}: no crash has done the damage at {log.damage}"
+            if not holes:
                 yield from judge_log(log.lines, case.of(session), case.since)
+            elif not log.batches:
+                # What was written before the power cut may lean on what the cut has taken.
+                later = [d.size_before for d in case.of(session) if d.began >= case.since]
+                murky = (holes[0][0], min(later, default=NEVER))
+                yield from judge_log(log.lines, case.of(session), case.since, murky)
 
 
 def judge(case: Case, *, thorough: bool) -> Iterator[str]:
@@ -75,7 +48,7 @@ def judge(case: Case, *, thorough: bool) -> Iterator[str]:
     history = History(case.world.tick)
     history.operations = list(case.deeds)
     for sentence in check(history, final):
-        if not _excused(case, sentence):
+        if not excused(case, sentence):
             yield sentence
     for deed in case.deeds:
         if isinstance(deed.error, NotFoundError):
@@ -127,24 +100,9 @@ def finish(coroutine: Any) -> Any:
             return done.value
 
 
-def _excused(case: Case, sentence: str) -> bool:
-    """Return whether a hole in what was never acknowledged explains it (DESIGN: damaged middle)."""
-    if not case.torn(sentence.partition(":")[0]):
-        return False
-    if "before it is lost" in sentence:
-        return case.durability == "os"
-    return any(words in sentence for words in _HOLES)
-
-
-_HOLES = ("not all or nothing", "does not stand before", "the metadata counts")
-"""What is seen of unanswered lines whose neighbours a power cut has taken: check names them."""
-
-
 def _agreement(case: Case, fresh: Engine, final: Final) -> Iterator[str]:
     for session in final.sessions:
         log = case.log(session)
-        if log.damage and case.world.rough:
-            continue
         engines = [
             (process.name, engine)
             for process, engine in case.engines.items()
@@ -154,7 +112,8 @@ def _agreement(case: Case, fresh: Engine, final: Final) -> Iterator[str]:
             if not finish(engine.has_session(session)):
                 yield f"{name} knows nothing of {session}"
                 continue
-            yield from _agrees(name, engine, fresh, session, log)
+            if not (log.damage and log.batches):
+                yield from _agrees(name, engine, fresh, session, log)
         yield from _branches_are_there(case, fresh, session, log)
 
 
@@ -187,29 +146,14 @@ def _nothing_left_over(case: Case, final: Final) -> Iterator[str]:
     for deed in case.deeds:
         if deed.kind == "delete" and deed.outcome == "ok" and deed.session not in final.sessions:
             left = case.world.names_below(deed.session)
-            if left and not case.world.rough:
+            if left and not cut_short(case, deed):
                 yield f"{deed.session} was deleted and left {left}"
 
 
 def _findings(case: Case, fresh: Engine) -> Iterator[str]:
     for finding in run(fresh.check()).findings:
-        if finding.severity == "error" and not _explained(case, finding):
+        if finding.severity == "error" and not explained(case, finding):
             yield f"check says {finding}"
-
-
-def _explained(case: Case, finding: Finding) -> bool:
-    """Return whether something that went wrong explains it, and cost nothing acknowledged."""
-    if not case.world.rough:
-        return False
-    if finding.code in ("damaged_line", "nul_run"):
-        # A tail that was cut off and ended by a LF, its seal cut off as well (or never due).
-        return True
-    if finding.code == "wrong_count":
-        return case.torn(finding.session_id or "")
-    if finding.path.split("/")[0] in {d.session for d in case.deeds if d.kind == "delete"}:
-        # Somebody died in the midst of refusing to write to a deleted session.
-        return True
-    return case.since > 0 and case.durability == "os" and finding.code == "lost_session"
 
 
 def _goes_on(case: Case, engine: Engine, final: Final) -> Iterator[str]:

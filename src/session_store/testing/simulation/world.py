@@ -61,8 +61,6 @@ class World:
         self.alarm = 0
         self.ring: Callable[[], None] = lambda: None
         self.ambush = ""
-        self.rough = False
-        """Whether anything went wrong that may have left half a change behind."""
         self.over = False
         """Whether all is done, and only the verdict is left."""
         self.writing: set[str] = set()
@@ -132,7 +130,6 @@ class World:
     def cancel(self, turn: "tuple[Process, Task]") -> None:
         """Cancel a task where it waits."""
         process, task = turn
-        self.rough = True
         self.tell(f"** {process.name}: a task is cancelled")
         try:
             task.throw(Cancelled())
@@ -143,13 +140,12 @@ class World:
         """End a process; none of its tasks reaches the disk any more."""
         if process.dead:
             return
-        self.rough = process.dead = True
+        process.dead = True
         self.tell(f"** {process.name} dies")
         self._bury({process})
 
     def cut_power(self) -> None:
         """End all processes, and leave of the disk what a power cut leaves."""
-        self.rough = True
         self.tell("** the power is cut")
         for process in self.processes:
             process.dead = True
@@ -164,7 +160,6 @@ class World:
         self.tell(f"?? what if all processes died here{' in a power cut' if cut else ''}")
         other = copy(self)
         other.ambush, other.processes, other.turns, other.writing = "", [], [], set()
-        other.rough = True
         if cut:
             other.disk, fates = self.disk.cut_power(self.dice)
             for fate in fates:

@@ -1,23 +1,18 @@
-"""What every topic of the suite stands on: the fixtures that an author writes, and ours."""
+"""What every topic of the suite stands on: the fixtures that its tests ask for."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from typing import Any, ClassVar, Final, TypeVar
+from typing import ClassVar, Final
 
 import pytest
 
 from session_store.errors import SessionStoreError
 from session_store.files.filesystem import FileSystem
-from session_store.files.urls import open_files
 from session_store.sync import Session, SessionStore
-from session_store.testing.filesystem_suite.children import Children
+from session_store.testing.engine_suite import EngineSuite, Opens
 
-from .ground import Face, Ground, Opens
+from .ground import Face, Ground
 from .racing import WAYS, Race, Refused, race_by
-
-T = TypeVar("T")
 
 # What was noted and not answered yet, such as counts, may be there in part; what was answered
 # is compared message by message.
@@ -33,58 +28,11 @@ CUT_OFF: Final = {
 }
 
 
-class Suite:
-    """The fixtures; one of `files` and `url` has to be written."""
+class Suite(EngineSuite):
+    """Each test has a root of its own, and a store on it of either face."""
 
-    _runner: ClassVar[asyncio.Runner]
-    _children: ClassVar[Children]
-
-    @classmethod
-    def setup_class(cls) -> None:
-        """Make the event loop in which all tests of this class drive what does not block."""
-        cls._runner = asyncio.Runner()
-        cls._children = Children()
-
-    @classmethod
-    def teardown_class(cls) -> None:
-        """End the event loop, and the processes that raced."""
-        cls._children.close()
-        cls._runner.close()
-
-    @classmethod
-    def drive(cls, call: Coroutine[Any, Any, T]) -> T:
-        """Return what `call` returns, driven in the event loop of this class.
-
-        It is here for fixtures: a client that belongs to a loop is closed in that loop by
-        `self.drive(files.close())`.
-        """
-        return cls._runner.run(call)
-
-    @pytest.fixture
-    def url(self) -> str | None:
-        """Return the URL of the engine under test, unless `files` is written."""
-        return None
-
-    @pytest.fixture
-    def files(self, url: str | None) -> Iterator[FileSystem]:
-        """Yield the file system of the engine under test."""
-        if url is None:
-            pytest.fail("write a fixture `files` that yields your FileSystem, or `url`")
-        files = open_files(url)
-        yield files
-        self.drive(files.close())
-
-    @pytest.fixture
-    def reopen(self, files: FileSystem, url: str | None) -> Opens | None:
-        """Return what opens another file system on the same files; None if nothing can."""
-        if url is None or files.traits.scope == "process":
-            return None
-        return partial(open_files, url)
-
-    @pytest.fixture
-    def crash(self) -> Opens | None:
-        """Return what cuts the power, and returns the file system as it comes up afterwards."""
-        return None
+    index_in_files: ClassVar[bool] = True
+    """Whether the index is `sessions.json` and its journal; false if the engine has its own."""
 
     @pytest.fixture
     def ground(self, files: FileSystem, reopen: Opens | None) -> Iterator[Ground]:
@@ -122,21 +70,15 @@ class Suite:
         return ground.open(face).session("chat")
 
     @pytest.fixture
-    def power_cut(
-        self, files: FileSystem, ground: Ground, crash: Opens | None
-    ) -> Callable[[], SessionStore]:
+    def power_cut(self, ground: Ground, cut: Opens) -> Callable[[], SessionStore]:
         """Return what cuts the power, and returns the store as it is opened afterwards."""
-        if not files.traits.durable:
-            pytest.skip("traits.durable is false")
-        if crash is None:
-            pytest.skip("needs the fixture `crash`")
 
-        def cut() -> SessionStore:
-            ground.crashed(crash())
+        def store_after_cut() -> SessionStore:
+            ground.crashed(cut())
             ground.tolerated |= CUT_OFF
             return ground.open()
 
-        return cut
+        return store_after_cut
 
     @pytest.fixture(params=WAYS)
     def race(

@@ -3,7 +3,7 @@
 All happens below one fresh folder, so what else is there stays as it is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ import pytest
 
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
+from session_store.testing.engine_suite import EngineSuite, Opens
 from session_store.testing.filesystem_suite import FileSystemSuite
 
 from .below import below
@@ -37,33 +38,25 @@ def place(pytestconfig: pytest.Config) -> Place:
     return pytestconfig.stash[PLACE]
 
 
-class TestFiles(FileSystemSuite):
+class OnPlace(EngineSuite):
+    """Fixtures of both suites: the engine at the place."""
+
+    @pytest.fixture
+    def files(self, place: Place) -> Iterator[FileSystem]:
+        """Yield the engine."""
+        files = place.open()
+        yield files
+        self.drive(files.close())
+
+    @pytest.fixture
+    def reopen(self, place: Place, files: FileSystem) -> Opens | None:
+        """Return what opens the engine again, unless each object has files of its own."""
+        return None if files.traits.scope == "process" else partial(Place.open, place)
+
+
+class TestFiles(OnPlace, FileSystemSuite):
     """What a file system has to keep."""
 
-    @pytest.fixture
-    def files(self, place: Place) -> Iterator[FileSystem]:
-        """Yield the engine."""
-        files = place.open()
-        yield files
-        self.drive(files.close())
 
-    @pytest.fixture
-    def reopen(self, place: Place, files: FileSystem) -> Callable[[], FileSystem] | None:
-        """Return what opens the engine again, unless each object has files of its own."""
-        return None if files.traits.scope == "process" else partial(Place.open, place)
-
-
-class TestStore(StoreSuite):
+class TestStore(OnPlace, StoreSuite):
     """What a store on it has to keep."""
-
-    @pytest.fixture
-    def files(self, place: Place) -> Iterator[FileSystem]:
-        """Yield the engine."""
-        files = place.open()
-        yield files
-        self.drive(files.close())
-
-    @pytest.fixture
-    def reopen(self, place: Place, files: FileSystem) -> Callable[[], FileSystem] | None:
-        """Return what opens the engine again, unless each object has files of its own."""
-        return None if files.traits.scope == "process" else partial(Place.open, place)

@@ -21,6 +21,7 @@ TORN: Final = (
     b"\0" * 500,
     b"\xff\xfe\xc3",
 )
+INDEX_HARMED: Final = {"session_found"}
 LINES: Final = (b"no json at all\n", b"[1,2]\n", b"\0\0\0\n", b"\xff\xfe\n", b'{"id":\n', b"{}x\n")
 
 
@@ -36,6 +37,15 @@ class DamageTests(Suite):
             chat.append({"id": name, "type": "user", "content": f"say {name}"})
         store.close()
         return chat.id
+
+    @pytest.fixture
+    def index(self, ground: Ground, session: str) -> list[str]:
+        """Return the files of the index; skips the test if it is declared to be none of files."""
+        if not self.index_in_files:
+            pytest.skip("index_in_files is false")
+        names = [name for name in ground.raw.names() if name.startswith("sessions.")]
+        assert names, "no file of an index: an engine that keeps it elsewhere says so"
+        return names
 
     @pytest.mark.parametrize("torn", TORN, ids=lambda torn: ascii(torn)[2:14])
     def test_damage_at_the_end_is_sealed_off(
@@ -129,13 +139,12 @@ class DamageTests(Suite):
         ids=["empty", "no json", "NULs", "cut off"],
     )
     def test_damage_of_the_index_loses_no_session(
-        self, ground: Ground, session: str, harm: Callable[[bytes], bytes]
+        self, ground: Ground, session: str, index: list[str], harm: Callable[[bytes], bytes]
     ) -> None:
         """Whatever happens to the files of the index, every session is found again by its key."""
-        names = index_files(ground)
         ground.tolerated = INDEX_HARMED
 
-        for name in names:
+        for name in index:
             ground.raw.write(name, harm(ground.raw.read(name)))
         chat = ground.open().session("chat")
 
@@ -145,10 +154,10 @@ class DamageTests(Suite):
         assert len(ground.open().session("chat").messages()) == 6
 
     def test_damage_that_takes_the_index_loses_no_session(
-        self, ground: Ground, session: str
+        self, ground: Ground, session: str, index: list[str]
     ) -> None:
         """Without any file of the index every session is found again by its key."""
-        for name in index_files(ground):
+        for name in index:
             ground.raw.delete(name)
         ground.tolerated = INDEX_HARMED
 
@@ -183,14 +192,3 @@ class DamageTests(Suite):
         assert [branch.name for branch in fresh.get_branches(session)] == ["one", "two"]
         ground.tolerated = {"damaged_line", "sealed_tail"}
         assert "damaged_line" in ground.findings(fresh)
-
-
-INDEX_HARMED: Final = {"session_found"}
-
-
-def index_files(ground: Ground) -> list[str]:
-    """Return the files of the index; skips the test if it is none of files."""
-    names = [name for name in ground.raw.names() if name.startswith("sessions.")]
-    if not names:
-        pytest.skip("its index is no file")
-    return names

@@ -1,7 +1,7 @@
 """Where one test keeps its store: a fresh root on the engine, and the stores opened on it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from secrets import token_hex
 from typing import Any, Final, Literal, TypeAlias
 
@@ -10,13 +10,13 @@ from session_store.model.config import StoreConfig
 from session_store.model.records import Finding
 from session_store.store import SessionStore as AsyncStore
 from session_store.sync import SessionStore
+from session_store.testing.engine_suite import Opens
 from session_store.testing.filesystem_suite.folder import Folder
 
 from .below import below
 from .faces import driven
 
 Face: TypeAlias = Literal["blocking", "async"]
-Opens: TypeAlias = Callable[[], FileSystem]
 
 # Mostly it is about what is said, not about what lasts: that is asked where the power is cut.
 # And what waits looks often: nothing here is about how long a call takes.

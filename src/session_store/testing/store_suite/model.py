@@ -26,9 +26,10 @@ from session_store.errors import (
 from session_store.files.filesystem import FileSystem
 from session_store.model.records import Message
 from session_store.sync import SessionStore
+from session_store.testing.engine_suite import Opens
 
 from .base import Suite
-from .ground import Face, Ground, Opens
+from .ground import Face, Ground
 
 EXAMPLES: Final = 30
 STEPS: Final = 40

@@ -1,18 +1,17 @@
 """Waiting for what may never come: a store that is broken shall fail a test, not hang it."""
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, TypeVar
+
+from session_store.testing.filesystem_suite.racing import switching_often
 
 T = TypeVar("T")
 
 # Not how fast an answer must be: how long we wait before we say that none comes.
 PATIENCE_SECONDS: Final = 30
-SWITCH_SECONDS: Final = 0.000_01
 
 
 def first(items: Iterator[T], count: int) -> list[T]:
@@ -38,7 +37,7 @@ def in_threads(calls: Sequence[Callable[[], T]]) -> list[T]:
     threads = [
         threading.Thread(target=make, args=[place], daemon=True) for place in range(len(calls))
     ]
-    with _switching_often():
+    with switching_often():
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -57,14 +56,3 @@ async def in_tasks(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         if isinstance(answer, BaseException):
             raise answer
     return answers  # type: ignore[return-value]
-
-
-@contextmanager
-def _switching_often() -> Iterator[None]:
-    """Let threads meet where they would seldom meet."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

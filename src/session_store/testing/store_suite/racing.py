@@ -10,12 +10,13 @@ from session_store.model.config import StoreConfig
 from session_store.runtime import run
 from session_store.store import SessionStore as AsyncStore
 from session_store.sync import SessionStore
-from session_store.testing.filesystem_suite.children import PROCESSES, Children, can_travel
+from session_store.testing.children import PROCESSES, Children, can_travel
+from session_store.testing.engine_suite import Opens
 from session_store.testing.history import History, check, read_final
 
 from .below import below
 from .faces import awaited
-from .ground import SETTINGS, Ground, Opens
+from .ground import SETTINGS, Ground
 from .patience import in_tasks, in_threads
 
 WAYS: Final = ("threads", "tasks", "stores", "processes")

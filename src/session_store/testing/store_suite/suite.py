@@ -1,6 +1,4 @@
-"""All topics together, and the rule that nobody takes a test out."""
-
-from typing import Any, Final
+"""All topics together."""
 
 from .appending import AppendTests
 from .branching import BranchTests
@@ -37,23 +35,13 @@ class StoreSuite(
     WriterTests,
     CrashTests,
     ModelTests,
+    complete=True,
 ):
     """What a store on an engine has to keep: inherit it and write one fixture, `files` or `url`.
 
     `files` yields the file system of the engine, `url` returns what `SessionStore.open` takes.
     Two more are optional: `reopen`, a callable that opens another file system on the same files
     (picklable, if processes shall race too), and `crash`, a callable that cuts the power and
-    returns the file system as it comes up afterwards.
+    returns the file system as it comes up afterwards. An engine that keeps the index elsewhere
+    than in files sets `index_in_files = False`.
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in TESTS:
-            if getattr(cls, name, None) is not getattr(StoreSuite, name):
-                raise TypeError(
-                    f"{cls.__name__} overrides {name}: the suite says what every store keeps; "
-                    "what an engine cannot do it declares in its traits"
-                )
-
-
-TESTS: Final = tuple(name for name in dir(StoreSuite) if name.startswith("test_"))

@@ -1,9 +1,7 @@
-"""The contract of the seam as sentences: the docstrings of the tests that hold it."""
+"""What a suite asks for, as sentences: the docstrings of its tests."""
 
 import inspect
 from dataclasses import dataclass
-
-from .base import Suite
 
 
 @dataclass(frozen=True)
@@ -14,7 +12,7 @@ class Group:
     tests: dict[str, str]
 
 
-def contract(suite: type[Suite]) -> list[Group]:
+def contract(suite: type) -> list[Group]:
     """Return the groups of a suite, in the order of its bases."""
     groups: list[Group] = []
     for topic in suite.__mro__:
