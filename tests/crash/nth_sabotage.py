@@ -11,7 +11,8 @@ from session_store.errors import FileSystemError, UnavailableError
 from session_store.index.core import Core
 from session_store.store.catalogue import Catalogue
 from session_store.store.locking import Locking
-from session_store.store.logs import LogUse, SessionLog
+from session_store.store.log import SessionLog
+from session_store.store.logs import LogUse
 from session_store.store.writer import Writer
 
 

@@ -9,7 +9,7 @@ from proc_work import under_way
 from session_store import runtime
 from session_store.files import RealFileSystem
 from session_store.files.descriptors import Descriptor
-from session_store.store.logs import SessionLog
+from session_store.store.log import SessionLog
 from session_store.store.writer import LogFences, Writer
 
 Sabotage = Callable[[], None]

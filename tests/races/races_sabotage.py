@@ -30,7 +30,7 @@ from session_store.store.branches import Branches
 from session_store.store.catalogue import Catalogue
 from session_store.store.engine import Engine
 from session_store.store.feed import Feed
-from session_store.store.logs import SessionLog
+from session_store.store.log import SessionLog
 from session_store.store.messages import Appender
 from session_store.store.replay import Nodes, Tail
 from session_store.store.writer import Decision, LogFences, Writer

@@ -12,7 +12,7 @@ from session_store.errors import (
 )
 from session_store.jsonl import file as jsonl_file
 from session_store.runtime import iterate, run
-from session_store.store import logs
+from session_store.store import log as session_log
 from session_store.store.engine import Engine
 from session_store.testing.simulation import World
 
@@ -110,7 +110,7 @@ class TestDeletesInTheMidst:
 
     @pytest.fixture
     def session(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> str:
-        monkeypatch.setattr(logs, "TAIL_BYTES", 200)
+        monkeypatch.setattr(session_log, "TAIL_BYTES", 200)
         monkeypatch.setattr(jsonl_file, "CHUNK_BYTES", 300)
         here = start()
         session: str = run(here.resolve(KEY))

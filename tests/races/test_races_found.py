@@ -13,7 +13,7 @@ from session_store.errors import (
     UnavailableError,
 )
 from session_store.runtime import run
-from session_store.store import logs
+from session_store.store import log as session_log
 from session_store.testing.simulation import World
 
 
@@ -136,7 +136,7 @@ class TestAnswersThatFail:
     def test_an_opening_that_breaks_off_leaves_nothing_half_known(
         self, start: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "TAIL_BYTES", 300)
+        monkeypatch.setattr(session_log, "TAIL_BYTES", 300)
         here = start()
         session = run(here.resolve(KEY))
         first = run(here.append(session, user("a")))
@@ -225,7 +225,7 @@ class TestCosts:
     def test_words_that_look_like_a_seal_do_not_make_an_opening_read_everything(
         self, start: Start, session_of_decoys: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "TAIL_BYTES", 500)
+        monkeypatch.setattr(session_log, "TAIL_BYTES", 500)
         late, amounts = start(), list[int]()
         read = late._files.read
 
@@ -280,7 +280,7 @@ class TestCaches:
     def test_a_holder_whose_log_was_let_go_still_meets_the_fence_far_back(
         self, start: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "TAIL_BYTES", 300)
+        monkeypatch.setattr(session_log, "TAIL_BYTES", 300)
         here, there = start(), start()
         session = run(here.resolve(KEY))
         run(here.append(session, user("a")))

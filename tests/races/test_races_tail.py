@@ -16,7 +16,7 @@ from session_store.model.config import StoreConfig
 from session_store.model.messages import encode_message
 from session_store.model.records import Message
 from session_store.runtime import run
-from session_store.store import logs
+from session_store.store import log as session_log
 from session_store.store.engine import Engine
 from session_store.store.records import read_message, read_slim
 from session_store.testing.simulation import Fresh, World, finish
@@ -145,7 +145,10 @@ def test_the_end_tells_what_the_whole_tells(items: list[Item], ending: int, tail
     world, session, _ = prepare(log_of(items, ending))
     whole = told_by(start(world), session)
 
-    with patch.object(logs, "TAIL_BYTES", tail), patch.object(jsonl_file, "TAIL_BYTES", tail):
+    with (
+        patch.object(session_log, "TAIL_BYTES", tail),
+        patch.object(jsonl_file, "TAIL_BYTES", tail),
+    ):
         assert told_by(start(world), session) == whole
     with patch.object(jsonl_file, "CHUNK_BYTES", tail):
         assert told_by(start(world), session) == whole
@@ -160,7 +163,7 @@ def test_what_was_read_bit_by_bit_is_what_is_read_at_once(
     data = log_of(items, 0)
     world, session, path = prepare(b"")
 
-    with patch.object(logs, "TAIL_BYTES", tail):
+    with patch.object(session_log, "TAIL_BYTES", tail):
         patient = start(world)
         for cut in [*sorted(cuts), len(data)]:
             world.disk.put(path, data[:cut])
@@ -175,7 +178,7 @@ def test_an_append_to_any_log_continues_from_its_head_and_is_there(
 ) -> None:
     world, session, _ = prepare(log_of(items, 1))
 
-    with patch.object(logs, "TAIL_BYTES", tail):
+    with patch.object(session_log, "TAIL_BYTES", tail):
         writer = start(world)
         head = run(writer.get_head(session))
         before = run(writer.get_messages(session))

@@ -13,7 +13,7 @@ from session_store.jsonl import file as jsonl_file
 from session_store.jsonl.lines import TAIL_END, close_line
 from session_store.jsonl.scanner import Scanner
 from session_store.runtime import run
-from session_store.store import logs
+from session_store.store import log as session_log
 from session_store.store.records import control_record, read_message
 from session_store.testing.simulation import World
 
@@ -31,7 +31,7 @@ class TestTornTails:
         world.disk.append(path, torn, None)
         run(start().append(session, user("m3")))
         size = world.bytes_of(path).index(torn) + len(torn) + 1
-        monkeypatch.setattr(logs, "TAIL_BYTES", 200)
+        monkeypatch.setattr(session_log, "TAIL_BYTES", 200)
 
         for chunk in range(size - 3, size + 20):
             monkeypatch.setattr(jsonl_file, "CHUNK_BYTES", chunk)
@@ -78,7 +78,7 @@ class TestTornTails:
         early = scanner.feed(data)
         fresh = Scanner(read_message)
 
-        later = fresh.feed(data + close_line(logs.encode_message(seal)))
+        later = fresh.feed(data + close_line(session_log.encode_message(seal)))
 
         assert [entry[2].id for entry in early] == []
         assert [entry[2].id for entry in later] == ["s"]
@@ -90,7 +90,7 @@ class TestTornTails:
         session = run(here.resolve(KEY))
         whole = close_line(b'{"id":"m1","parentId":null,"type":"user","timestamp":1}')
         seal = control_record("s1", 1, "seal", offset=0, length=len(whole) - 1)
-        sealing = close_line(logs.encode_message(seal))
+        sealing = close_line(session_log.encode_message(seal))
         # Two writers died, each just before its last LF.
         world.disk.append(f"{session}/messages.jsonl", whole + sealing[:-1], None)
         assert run(here.get_head(session)) == "m1"

@@ -19,7 +19,7 @@ from session_store.model.ids import check_branch_name
 from session_store.model.records import Branch, Finding
 from session_store.runtime import Runtime
 
-from .logs import SessionLog
+from .log import SessionLog
 from .reader import Reader
 from .records import BRANCHES, BranchRecord, control_record, read_branch, write_branch
 from .replay import Nodes, Tip

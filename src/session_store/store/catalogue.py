@@ -19,7 +19,7 @@ from session_store.model.records import (
     SessionMetadata,
 )
 
-from .logs import SessionLog
+from .log import SessionLog
 from .opened import Opened
 from .records import control_record
 from .writer import Decision

@@ -22,7 +22,8 @@ from session_store.runtime import Runtime
 
 from .branches import Branches
 from .census import Census
-from .logs import Logs, SessionLog
+from .log import SessionLog
+from .logs import Logs
 from .records import MESSAGES, Node, Slim, is_control, read_slim
 from .replay import count_on
 

@@ -11,7 +11,7 @@ from session_store.model.records import Message, inherits_parent
 from session_store.model.reset import plan_reset, reset_marker
 from session_store.runtime import Runtime
 
-from .logs import SessionLog
+from .log import SessionLog
 from .reader import Reader
 from .writer import Decision, Writer
 

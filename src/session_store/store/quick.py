@@ -20,7 +20,8 @@ from session_store.model.messages import MessageLike, encode_message, is_speech,
 from session_store.model.records import Message, inherits_parent
 from session_store.runtime import Runtime
 
-from .logs import Logs, SessionLog
+from .log import SessionLog
+from .logs import Logs
 
 _encode: Final = Encoder().encode
 

@@ -14,7 +14,8 @@ from session_store.model.records import Message
 from session_store.model.reset import kept_ids
 from session_store.runtime import Runtime
 
-from .logs import Logs, SessionLog
+from .log import SessionLog
+from .logs import Logs
 from .records import is_control, read_message
 
 RESET_MARK: Final = b'"kind":"reset"'

@@ -30,7 +30,8 @@ from session_store.model.messages import encode_message
 from session_store.model.records import LogMark, Message
 from session_store.runtime import Runtime
 
-from .logs import Logs, SessionLog
+from .log import SessionLog
+from .logs import Logs
 from .records import MESSAGES, control_record
 from .replay import Fence
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from session_store.index import rotation
 from session_store.jsonl import file as jsonl_file
 from session_store.runtime import run
-from session_store.store import logs
+from session_store.store import log as session_log
 
 from .disk import Disk
 from .players import Game, Player
@@ -152,7 +152,7 @@ def start_of(make: Callable[[Game], None]) -> Start:
 @contextmanager
 def limits(*, tail: int = 1 << 16, chunk: int = 1 << 20, rotate: int = 1 << 20) -> Iterator[None]:
     """Let logs be read in small pieces, or journals be rotated often, for a while."""
-    wanted = ((logs, "TAIL_BYTES", tail), (jsonl_file, "CHUNK_BYTES", chunk))
+    wanted = ((session_log, "TAIL_BYTES", tail), (jsonl_file, "CHUNK_BYTES", chunk))
     before = [(room, name, getattr(room, name)) for room, name, _ in (*wanted, _ROTATE)]
     try:
         for room, name, value in (*wanted, (*_ROTATE[:2], rotate)):
