@@ -49,8 +49,11 @@ def _meets(deed: Deed, holes: list[tuple[int, int]]) -> bool:
 
 
 def may_be_miscounted(case: Case, session: str) -> bool:
-    """Return whether the index may have counted lines that were not synced, and are in holes."""
-    return case.durability == "os" and case.since > 0 and bool(case.holes(session))
+    """Return whether the index may have counted lines that were not synced, and are in holes.
+
+    In any mode: it is told of a line before that is answered. What was promised is asked elsewhere.
+    """
+    return bool(case.holes(session))
 
 
 def explained(case: Case, finding: Finding) -> bool:
