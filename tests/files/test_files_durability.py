@@ -54,13 +54,15 @@ def test_fsync_tells_what_failed(files: Recording) -> None:
         run(durability.committed("a"))
 
 
-def test_os_never_syncs(files: Recording) -> None:
+def test_os_syncs_nothing_until_it_is_flushed(files: Recording) -> None:
     durability = Durability(files, "os", BlockingRuntime())
 
     run(durability.committed("a"))
+    before = list(files.synced)
     run(durability.flush())
 
-    assert files.synced == []
+    assert before == []
+    assert files.synced == ["a"]
 
 
 def test_interval_syncs_each_file_once_when_told(files: Recording) -> None:

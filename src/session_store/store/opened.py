@@ -108,7 +108,11 @@ class Opened:
         await self._index.flush(snapshot=snapshot)
 
     async def close(self) -> None:
-        """Release what is locked, make everything durable, and let go of the files."""
+        """Release what is locked, make everything durable, and let go of the files.
+
+        In the mode `os` that is the index: messages are left to the system, unless `flush` was
+        called.
+        """
         if self._closed:
             return
         try:
@@ -116,7 +120,7 @@ class Opened:
                 held = self._locks.sessions_held()
                 await _each(
                     *(partial(self._give_up_lock, session_id) for session_id in held),
-                    self._durability.flush,
+                    *(() if self._durability.mode == "os" else (self._durability.flush,)),
                     self._index.close,
                 )
         finally:

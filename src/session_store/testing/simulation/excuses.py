@@ -28,7 +28,7 @@ def excused(case: Case, sentence: str) -> bool:
         # Of a batch with a hole in it the bytes alone do not say that it counts.
         place = [line.offset for line in lines if line.record.get("content") == child]
         return not place or holes[0][0] <= place[0]
-    return "the metadata counts" in said and _may_be_miscounted(case, session)
+    return "the metadata counts" in said and may_be_miscounted(case, session)
 
 
 def _lost_in(case: Case, session: str, holes: list[tuple[int, int]], name: str) -> bool:
@@ -48,9 +48,12 @@ def _meets(deed: Deed, holes: list[tuple[int, int]]) -> bool:
     return any(start < deed.size_after and deed.size_before < end for start, end in holes)
 
 
-def _may_be_miscounted(case: Case, session: str) -> bool:
-    """Return whether the index may have counted lines that were not synced, and are in holes."""
-    return case.durability == "os" and case.since > 0 and bool(case.holes(session))
+def may_be_miscounted(case: Case, session: str) -> bool:
+    """Return whether the index may have counted lines that were not synced, and are in holes.
+
+    In any mode: it is told of a line before that is answered. What was promised is asked elsewhere.
+    """
+    return bool(case.holes(session))
 
 
 def explained(case: Case, finding: Finding) -> bool:
@@ -60,7 +63,7 @@ def explained(case: Case, finding: Finding) -> bool:
             start, length = finding.offset or 0, finding.length or 0
             return case.since > 0 and case.world.disk.has_hole(finding.path, start, start + length)
         case "wrong_count":
-            return _may_be_miscounted(case, finding.session_id or "")
+            return may_be_miscounted(case, finding.session_id or "")
         case "lost_session":
             return _unregistered(case, finding.path.rstrip("/"))
         case _:
