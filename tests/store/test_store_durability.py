@@ -8,8 +8,13 @@ from session_store.model.config import StoreConfig
 from session_store.runtime import run
 from session_store.store.engine import Engine
 from session_store.testing.simulation import Fresh, World
+from session_store.testing.simulation.process import Brisk
 
 Mode = Literal["fsync", "interval", "os"]
+
+
+class Short(Brisk, Fresh):
+    """A process that appends by the short way."""
 
 
 @pytest.fixture
@@ -17,9 +22,9 @@ def world() -> World:
     return World(1)
 
 
-def spoken_in(world: World, mode: Mode) -> tuple[Engine, str]:
+def spoken_in(world: World, mode: Mode, kind: type[Fresh] = Fresh) -> tuple[Engine, str]:
     """Return a store, and a session of it with two messages and a branch."""
-    process = Fresh(world)
+    process = kind(world)
     engine = Engine(process, StoreConfig(durability=mode), process)
     session = run(engine.resolve("key"))
     run(engine.append(session, {"role": "user", "content": "one"}))
@@ -34,9 +39,14 @@ def unsynced(world: World) -> set[str]:
     return {path.rpartition("/")[2] for path, inode in files if inode.synced < len(inode.data)}
 
 
+@pytest.mark.parametrize("kind", [Fresh, Short])
 @pytest.mark.parametrize("mode", ["fsync", "interval", "os"])
-def test_what_is_flushed_is_on_the_disk_in_every_mode(world: World, mode: Mode) -> None:
-    engine, _ = spoken_in(world, mode)
+def test_what_is_flushed_is_on_the_disk_in_every_mode(
+    world: World, mode: Mode, kind: type[Fresh]
+) -> None:
+    engine, session = spoken_in(world, mode, kind)
+    run(engine.flush())
+    run(engine.append(session, {"role": "user", "content": "three"}))
 
     run(engine.flush())
 

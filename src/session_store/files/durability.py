@@ -44,6 +44,11 @@ class Durability:
         if self.mode == "fsync":
             await self._files.sync(path)
         else:
+            self.owe(path)
+
+    def owe(self, path: str) -> None:
+        """Remember that `path` has bytes to be synced later, if it is not done at once."""
+        if self.mode != "fsync":
             with self._guard:
                 self._dirty[path] = None
 

@@ -70,7 +70,15 @@ class Opened:
         self._logs = self._writer.logs
         self._quick = None
         if is_direct(self._files) and config.auto_reset is None:
-            self._quick = Quick(self._files, runtime, config, self._index, self._locks, self._logs)
+            self._quick = Quick(
+                self._files,
+                runtime,
+                config,
+                self._index,
+                self._locks,
+                self._logs,
+                self._durability.owe,
+            )
         self._reader = Reader(self._files, runtime, self._index, self._logs)
         self._appender = Appender(self._writer, self._reader, runtime, config)
         self._branches = Branches(self._files, runtime, self._writer, self._reader, self._commit)

@@ -6,7 +6,7 @@ for; whatever it meets besides, it leaves everything as it was, and the long way
 (A4), the lease (L4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.json import Encoder
@@ -37,8 +37,10 @@ class Quick:
         index: JournalIndex,
         locks: LockManager,
         logs: Logs,
+        owe: Callable[[str], None],
     ) -> None:
         self._append = files.append_now
+        self._owe = owe
         self._landed = index.landed_now
         self._new_id = runtime.new_id
         self._now_ms = runtime.now_ms
@@ -77,6 +79,7 @@ class Quick:
             line = close_line(encode(message))
             if len(line) > self._max_bytes or not self._append(log.path, line, log.size):
                 return None
+            self._owe(log.path)
             log.wrote_one(message, line)
             return message, self._landed(session_id, now, log.size, tail.count, message.id)
         except UnicodeEncodeError:
@@ -119,6 +122,7 @@ class Quick:
                 return None
             if not self._append(log.path, data, log.size):
                 return None
+            self._owe(log.path)
             log.wrote(messages, lines, log.size + len(data))
             told = self._landed(session_id, now, log.size, tail.count, messages[-1].id)
             return messages, told
