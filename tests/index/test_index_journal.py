@@ -28,7 +28,7 @@ from session_store.errors import (
     UnavailableError,
 )
 from session_store.files import InMemoryFileSystem
-from session_store.index import JournalIndex
+from session_store.index import JournalIndex, core
 from session_store.index.records import JournalRecord, encode
 from session_store.model.records import LogMark
 from session_store.runtime import BlockingRuntime, run
@@ -677,3 +677,23 @@ async def _nothing(path: str) -> None:
 
 async def _refuse(path: str) -> None:
     raise UnavailableError(path, "no sync")
+
+
+def test_a_long_journal_is_read_in_pieces_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    class Watched(InMemoryFileSystem):
+        async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+            data = await super().read(path, start, end)
+            lengths.append(len(data))
+            return data
+
+    files = Watched()
+    filled(files, 50)
+    monkeypatch.setattr(core, "CHUNK_BYTES", 2000)
+    lengths.clear()
+
+    index = opened(files)
+
+    assert len(run(index.all_ids())) == 50
+    assert max(lengths) == 2000

@@ -182,13 +182,14 @@ class Core:
                     raise UnavailableError(place.path, "it has fewer bytes than it says")
                 await self.runtime.sleep(RETRY_SECONDS)
                 continue
+            start = place.offset
             if stop < size:
                 # A line and its seal are read at once, or the line would count until then.
                 whole = data.rsplit(b"\n", 3)
                 data = whole[0] + b"\n" if len(whole) > 3 else b""
             self._feed(data, promised=True)
             # A line longer than what was read at once is read anew, with more.
-            want = want * 2 if self.place.offset == place.offset else CHUNK_BYTES
+            want = want * 2 if place.offset == start else CHUNK_BYTES
 
     async def append(self, *records: JournalRecord) -> None:
         """Add records where the journal was read to, or raise `ConflictError`.
@@ -253,10 +254,10 @@ class Core:
         place.offset, place.last = found.end, found.last
         for code, offset, length, reason in found.damage:
             self._note_damage(place.path, code, offset, length, reason)
+        if promised and any(record.promises for _, record in found.records):
+            self._growths += 1
+            self._unsynced[place.path] = self._growths
         for _, record in found.records:
-            if promised and record.promises:
-                self._growths += 1
-                self._unsynced[place.path] = self._growths
             if record.op == "seal" and record.next is not None and record.next > place.epoch:
                 self.place = Place(record.next, 0)
                 return
