@@ -27,7 +27,7 @@ from session_store.errors import (
     StorageFullError,
     UnavailableError,
 )
-from session_store.files import InMemoryFileSystem
+from session_store.files import FileStats, InMemoryFileSystem
 from session_store.index import JournalIndex, core
 from session_store.index.records import JournalRecord, encode
 from session_store.model.records import LogMark
@@ -697,3 +697,39 @@ def test_a_long_journal_is_read_in_pieces_of_one_size(monkeypatch: pytest.Monkey
 
     assert len(run(index.all_ids())) == 50
     assert max(lengths) == 2000
+
+
+def test_a_change_that_nobody_came_before_costs_one_append_and_no_look() -> None:
+    looks: list[str] = []
+
+    class Watched(InMemoryFileSystem):
+        async def stat(self, path: str) -> FileStats:
+            looks.append(path)
+            return await super().stat(path)
+
+    files = Watched()
+    index = filled(files)
+    looks.clear()
+
+    run(index.register("s9", "k9", meta("s9")))
+
+    assert looks == []
+    assert run(index.resolve_key("k9")) == "s9"
+
+
+def test_a_change_knows_what_others_did_just_before() -> None:
+    files = memory()
+    index, other = filled(files, 1), opened(files)
+    run(other.register("new", "k", meta("new")))
+
+    registered = run(index.register("late", "k", meta("late")))
+    run(other.register("newer", None, meta("newer")))
+    run(index.add_key("second", "newer"))
+    run(other.delete("s0"))
+    gone = run(index.delete("s0"))
+    run(other.register("newest", None, meta("newest")))
+
+    assert registered == "new"
+    assert run(other.resolve_key("second")) == "newer"
+    assert not gone
+    assert run(index.delete("newest"))
