@@ -295,8 +295,12 @@ class Core:
     async def sync(self) -> None:
         """Settle, and make what was only noted durable too: a snapshot must not be ahead of it."""
         await self.settle()
+        await self.keep(self.place.path)
+
+    async def keep(self, path: str) -> None:
+        """Make a journal durable that others may not have synced yet, before anything names it."""
         try:
-            await self.files.sync(self.place.path)
+            await self.files.sync(path)
         except NotFoundError:
             raise StaleError from None
 
@@ -323,6 +327,7 @@ class Core:
             except ConflictError:
                 found = await self.head(path)
                 if is_header(found, after):
+                    await self.keep(path)
                     self.repairs += passed
                     return epoch, len(found)
             except UnavailableError as error:

@@ -81,6 +81,7 @@ async def _create(core: Core) -> None:
         header = await core.files.read(path)
         if not is_header(header, ""):
             raise StaleError from None
+        await core.keep(path)
     snapshot = encode_snapshot(IndexState(), 1, len(header), core.runtime.token())
     try:
         await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)
