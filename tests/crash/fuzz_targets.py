@@ -19,7 +19,7 @@ from session_store.errors import CorruptionError, InvalidMessageError, SessionSt
 from session_store.files import InMemoryFileSystem
 from session_store.formats import from_anthropic, from_openai, to_anthropic, to_openai
 from session_store.index import records as journal
-from session_store.index.fields import fields_of, time_of, to_metadata
+from session_store.index.fields import fields_of, times_of, to_metadata
 from session_store.index.snapshot import (
     DamagedError,
     decode_snapshot,
@@ -190,8 +190,8 @@ def _metadata(state: IndexState) -> None:
         unsafe(session_id)
         to_metadata(session_id, stored)
         fields_of(stored)
-        for sort in ("updated", "created"):
-            assert isinstance(time_of(stored, sort), int | float)
+        times = times_of(stored)
+        assert isinstance(times.updated_at, float) and isinstance(times.created_at, float)
         state.keys_of(session_id)
     state.keys_as_read()
 

@@ -129,7 +129,7 @@ class TestControls:
     def test_without_the_snapshots_checksum_it_lies(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not violations("index/alone", 100)
 
-        monkeypatch.setattr(snapshot, "damage", blind)
+        monkeypatch.setattr(snapshot, "checksum", blind)
 
         assert violations("index/alone", 100)
 

@@ -27,8 +27,8 @@ from session_store.errors import (
     StorageFullError,
     UnavailableError,
 )
-from session_store.files import InMemoryFileSystem
-from session_store.index import JournalIndex
+from session_store.files import FileStats, InMemoryFileSystem
+from session_store.index import JournalIndex, core
 from session_store.index.records import JournalRecord, encode
 from session_store.model.records import LogMark
 from session_store.runtime import BlockingRuntime, run
@@ -677,3 +677,59 @@ async def _nothing(path: str) -> None:
 
 async def _refuse(path: str) -> None:
     raise UnavailableError(path, "no sync")
+
+
+def test_a_long_journal_is_read_in_pieces_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    class Watched(InMemoryFileSystem):
+        async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+            data = await super().read(path, start, end)
+            lengths.append(len(data))
+            return data
+
+    files = Watched()
+    filled(files, 50)
+    monkeypatch.setattr(core, "CHUNK_BYTES", 2000)
+    lengths.clear()
+
+    index = opened(files)
+
+    assert len(run(index.all_ids())) == 50
+    assert max(lengths) == 2000
+
+
+def test_a_change_that_nobody_came_before_costs_one_append_and_no_look() -> None:
+    looks: list[str] = []
+
+    class Watched(InMemoryFileSystem):
+        async def stat(self, path: str) -> FileStats:
+            looks.append(path)
+            return await super().stat(path)
+
+    files = Watched()
+    index = filled(files)
+    looks.clear()
+
+    run(index.register("s9", "k9", meta("s9")))
+
+    assert looks == []
+    assert run(index.resolve_key("k9")) == "s9"
+
+
+def test_a_change_knows_what_others_did_just_before() -> None:
+    files = memory()
+    index, other = filled(files, 1), opened(files)
+    run(other.register("new", "k", meta("new")))
+
+    registered = run(index.register("late", "k", meta("late")))
+    run(other.register("newer", None, meta("newer")))
+    run(index.add_key("second", "newer"))
+    run(other.delete("s0"))
+    gone = run(index.delete("s0"))
+    run(other.register("newest", None, meta("newest")))
+
+    assert registered == "new"
+    assert run(other.resolve_key("second")) == "newer"
+    assert not gone
+    assert run(index.delete("newest"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from index_kit import memory, meta, opened
+from index_kit import by_the_original, memory, meta, opened
 
 from session_store.errors import ConfigError
 from session_store.index import JournalIndex
@@ -132,25 +132,54 @@ def test_a_filter_that_looks_at_many_goes_on_in_slices(monkeypatch: pytest.Monke
     assert ids(index, where={"user_id": "u0"}, limit=2) == ["s9", "s6", "s3", "s0"]
 
 
-names = st.sampled_from(["a", "b", "c", "d"])
+names = st.sampled_from(["a", "b", "c", "d", "e", "f", "g", "h"])
 
 
 @given(st.lists(st.tuples(names, st.one_of(st.none(), st.integers(0, 3)))))
 def test_an_order_is_always_what_sorting_would_give(
     changes: list[tuple[str, int | None]],
 ) -> None:
-    order = Order([])
+    order = Order()
     times: dict[str, int] = {}
 
-    for session_id, time in changes:
-        if time is None:
-            order.drop(session_id)
-            times.pop(session_id, None)
-        else:
-            order.put(session_id, time)
-            times[session_id] = time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("session_store.index.order.BLOCK", 1)
+        for session_id, time in changes:
+            if session_id in times:
+                order.drop(session_id, times.pop(session_id))
+            if time is not None:
+                order.put(session_id, time)
+                times[session_id] = time
+        again = Order(list(times), list(times.values()))
 
     expected = sorted(((time, id_) for id_, time in times.items()), reverse=True)
-    assert list(order.newest_first(None)) == expected
-    if expected:
-        assert list(order.newest_first(expected[0])) == expected[1:]
+    assert list(order.newest_first(None)) == list(again.newest_first(None)) == expected
+    for place, position in enumerate(expected):
+        assert list(order.newest_first(position)) == expected[place + 1 :]
+
+
+def test_the_first_list_after_opening_sorts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = memory()
+    index = opened(files)
+    run(index.register("s1", "k1", meta("s1", 1)))
+    run(index.close())
+    index = opened(files)
+    monkeypatch.setattr("session_store.index.state.Order", None)
+
+    found = ids(index)
+
+    assert found == ["s1"]
+
+
+@pytest.mark.parametrize("time", [10**400, "soon", None, True])
+def test_a_time_that_is_no_number_counts_as_the_oldest(time: Any) -> None:
+    files = memory()
+    index = opened(files)
+    for number in range(3):
+        run(index.register(f"s{number}", None, meta(f"s{number}", number + 1)))
+    run(index.close())
+    by_the_original(files, lambda found: found["sessions"]["s1"].update(createdAt=time))
+
+    found = ids(opened(files), sort="created")
+
+    assert found == ["s2", "s0", "s1"]

@@ -485,7 +485,7 @@ def test_a_large_snapshot_is_coded_where_it_blocks_nobody(monkeypatch: pytest.Mo
 
     run(index.close())
 
-    assert offloaded == ["decode_snapshot", "encode_snapshot"]
+    assert offloaded == ["decode_snapshot", "sort", "encode_snapshot"]
 
 
 def test_a_snapshot_on_close_does_not_rotate() -> None:

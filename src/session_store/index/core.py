@@ -187,13 +187,14 @@ class Core:
                     raise UnavailableError(place.path, "it has fewer bytes than it says")
                 await self.runtime.sleep(RETRY_SECONDS)
                 continue
+            start = place.offset
             if stop < size:
                 # A line and its seal are read at once, or the line would count until then.
                 whole = data.rsplit(b"\n", 3)
                 data = whole[0] + b"\n" if len(whole) > 3 else b""
             self._feed(data, promised=True)
             # A line longer than what was read at once is read anew, with more.
-            want = want * 2 if self.place.offset == place.offset else CHUNK_BYTES
+            want = want * 2 if place.offset == start else CHUNK_BYTES
 
     async def append(self, *records: JournalRecord) -> None:
         """Add records where the journal was read to, or raise `ConflictError`.
@@ -258,10 +259,10 @@ class Core:
         place.offset, place.last = found.end, found.last
         for code, offset, length, reason in found.damage:
             self._note_damage(place.path, code, offset, length, reason)
+        if promised and any(record.promises for _, record in found.records):
+            self._growths += 1
+            self._unsynced[place.path] = self._growths
         for _, record in found.records:
-            if promised and record.promises:
-                self._growths += 1
-                self._unsynced[place.path] = self._growths
             if record.op == "seal" and record.next is not None and record.next > place.epoch:
                 self.place = Place(record.next, 0)
                 return
@@ -299,8 +300,12 @@ class Core:
     async def sync(self) -> None:
         """Settle, and make what was only noted durable too: a snapshot must not be ahead of it."""
         await self.settle()
+        await self.keep(self.place.path)
+
+    async def keep(self, path: str) -> None:
+        """Make a journal durable that others may not have synced yet, before anything names it."""
         try:
-            await self.files.sync(self.place.path)
+            await self.files.sync(path)
         except NotFoundError:
             raise StaleError from None
 
@@ -326,7 +331,8 @@ class Core:
                 return epoch, len(header)
             except ConflictError:
                 found = await self.head(path)
-                if is_header(found, after) and await self._kept(path):
+                if is_header(found, after):
+                    await self.keep(path)
                     self.repairs += passed
                     return epoch, len(found)
             except UnavailableError as error:
@@ -338,14 +344,6 @@ class Core:
                 )
             epoch += 1
         raise UnavailableError(journal_path(epoch), "the names of journals are taken")
-
-    async def _kept(self, path: str) -> bool:
-        """Make a journal of others durable, before it is named; False if it is gone."""
-        try:
-            await self.files.sync(path)
-        except NotFoundError:
-            return False
-        return True
 
     async def head(self, path: str) -> bytes:
         """Return the first bytes of a file, where the header of a journal is; none if absent."""

@@ -42,6 +42,10 @@ async def load(core: Core) -> None:
         await _let_stand(core, data)
     if not core.broken and any(found.code == "damaged_line" for found in core.findings):
         await _find_lost(core)
+    # Now, and not with the first list, which would take a second among a million sessions.
+    state = core.state
+    large = len(data) > INLINE_BYTES
+    state.orders = await core.runtime.offload(state.sort) if large else state.sort()
 
 
 async def _find_lost(core: Core) -> None:
@@ -77,6 +81,7 @@ async def _create(core: Core) -> None:
         header = await core.files.read(path)
         if not is_header(header, ""):
             raise StaleError from None
+        await core.keep(path)
     snapshot = encode_snapshot(IndexState(), 1, len(header), core.runtime.token())
     try:
         await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)

@@ -13,10 +13,9 @@ import msgspec
 from session_store.errors import CorruptionError, InvalidIdError
 from session_store.files.paths import check_component
 from session_store.jsonl.lines import (
-    CRC_MARK,
     CRC_TAIL_BYTES,
+    checksum,
     close_line,
-    damage,
     is_blurred,
     parse_json,
 )
@@ -83,20 +82,17 @@ def decode_snapshot(data: bytes) -> Snapshot:
     Raises `DamagedError` if it cannot be used, and `CorruptionError` if a newer version wrote
     it, which must not be written over.
     """
-    line = data.removesuffix(b"\n")
-    wrong = damage(line)
-    if wrong:
-        raise DamagedError(wrong)
+    closed = _is_closed(data)
     findings: list[Finding] = []
     halves: dict[str, dict[str, str]] = {}
     try:
-        parts, keys, sessions = _decode(line)
+        parts, keys, sessions = _decode(data)
     except (ValueError, RecursionError):
         try:
-            parts, keys, sessions = _decode_leniently(line, findings, halves)
+            parts, keys, sessions = _decode_leniently(data, findings, halves)
         except RecursionError:
             raise DamagedError("nested too deeply") from None
-    if is_blurred(line):
+    if not closed and is_blurred(data.removesuffix(b"\n")):
         text = "its checksum is damaged; by all it still says the rest is whole"
         findings.append(_finding("damaged_checksum", text))
     mark = _mark(parts)
@@ -105,27 +101,27 @@ def decode_snapshot(data: bytes) -> Snapshot:
         IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}, halves),
         mark.epoch,
         mark.size,
-        not (_is_closed(line) and mark.epoch),
+        not (closed and mark.epoch),
         findings,
     )
 
 
-def _is_closed(line: bytes) -> bool:
-    """Return whether a checksum stands where ours does; `damage` has verified it."""
-    digits = line[-10:-2]
-    return (
-        line[-CRC_TAIL_BYTES:-10] == CRC_MARK
-        and line.endswith(b'"}')
-        and set(digits) <= set(b"0123456789abcdef")
-    )
+def _is_closed(data: bytes) -> bool:
+    """Return whether a checksum stands where ours does; `DamagedError` if it is a wrong one."""
+    # No copy of the whole, which is hundreds of megabytes for a million sessions.
+    start = max(len(data) - data.endswith(b"\n") - CRC_TAIL_BYTES, 0)
+    expected = checksum(data[start:].removesuffix(b"\n"))
+    if expected is not None and crc32(memoryview(data)[:start]) != expected:
+        raise DamagedError("the checksum does not match")
+    return expected is not None
 
 
 def _decode(
-    line: bytes,
+    data: bytes,
 ) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
-    if b"\n" in line:
-        line = msgspec.json.format(line, indent=-1)
-    parts = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if data.find(b"\n", 0, len(data) - 1) >= 0:
+        data = msgspec.json.format(data, indent=-1)
+    parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     if "keys" not in parts or "sessions" not in parts:
         raise DamagedError("it has no keys or no sessions")
     keys = msgspec.json.decode(parts["keys"], type=dict[str, str])
@@ -135,12 +131,12 @@ def _decode(
 
 
 def _decode_leniently(
-    line: bytes, findings: list[Finding], halves: dict[str, dict[str, str]]
+    data: bytes, findings: list[Finding], halves: dict[str, dict[str, str]]
 ) -> tuple[dict[str, msgspec.Raw], dict[str, str], dict[str, Stored]]:
     try:
-        value = parse_json(line)
+        value = parse_json(data)
     except ValueError as error:
-        raise DamagedError(f"no JSON: {error}" if line.strip(b" \t\r\n\0") else "empty") from None
+        raise DamagedError(f"no JSON: {error}" if data.strip(b" \t\r\n\0") else "empty") from None
     if not isinstance(value, dict):
         raise DamagedError("no JSON object")
     keys, sessions = value.get("keys"), value.get("sessions")
@@ -194,7 +190,9 @@ def check_format(path: str, written: int | None) -> None:
 
 def _suspects(keys: dict[str, str], sessions: dict[str, Stored]) -> list[Finding]:
     findings: list[Finding] = []
-    dangling = [key for key, session_id in keys.items() if session_id not in sessions]
+    # Mostly every session has one key, in the same order: 0.3 s less for a million of them.
+    aligned = list(keys.values()) == list(sessions)
+    dangling = [key for key in keys if not aligned and keys[key] not in sessions]
     for key in dangling[:MAX_FINDINGS]:
         text = f"the key {key!r} names {keys[key]!r}, which is no session"
         findings.append(_finding("dangling_key", text))

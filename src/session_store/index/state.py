@@ -6,7 +6,7 @@ in common; so everybody who reads the same lines holds the same index.
 
 import msgspec
 
-from .fields import Stored, merge, merge_noted, time_of
+from .fields import SORTS, Stored, columns, merge, merge_noted, times_of
 from .order import Order
 from .records import JournalRecord
 
@@ -14,7 +14,7 @@ from .records import JournalRecord
 class IndexState:
     """Keys, sessions, and the ids whose delete is on record."""
 
-    __slots__ = ("_keys_of", "_orders", "deleted", "extras", "halves", "keys", "sessions")
+    __slots__ = ("_keys_of", "deleted", "extras", "halves", "keys", "orders", "sessions")
 
     def __init__(
         self,
@@ -28,8 +28,8 @@ class IndexState:
         self.extras = {} if extras is None else extras
         self.halves = {} if halves is None else halves
         self.deleted: set[str] = set()
+        self.orders: dict[str, Order] = {}
         self._keys_of: dict[str, list[str]] | None = None
-        self._orders: dict[str, Order] = {}
 
     def resolve(self, key: str) -> str | None:
         """Return the session that `key` names; a key of a session that is not there names none."""
@@ -56,12 +56,16 @@ class IndexState:
         return written
 
     def order(self, sort: str) -> Order:
-        """Return all sessions by time; made at the first call, kept up to date from then on."""
-        order = self._orders.get(sort)
-        if order is None:
-            order = Order((time_of(stored, sort), id_) for id_, stored in self.sessions.items())
-            self._orders[sort] = order
-        return order
+        """Return all sessions by time; kept up to date from the first call on."""
+        if not self.orders:
+            self.orders = self.sort()
+        return self.orders[sort]
+
+    def sort(self) -> dict[str, Order]:
+        """Return what `orders` is to be, without setting it: it may be made in another thread."""
+        ids = list(self.sessions)
+        created, updated = columns(self.sessions.values())
+        return {"created": Order(ids, created), "updated": Order(ids, updated)}
 
     def apply(self, record: JournalRecord) -> None:
         """Do what a line of the journal says; it creates nothing but by `register`."""
@@ -89,15 +93,29 @@ class IndexState:
                 pass
 
     def _put(self, session_id: str, stored: Stored) -> None:
+        self._move(session_id, self.sessions.get(session_id), stored)
         self.sessions[session_id] = stored
-        for sort, order in self._orders.items():
-            order.put(session_id, time_of(stored, sort))
+
+    def _move(self, session_id: str, before: Stored | None, after: Stored | None) -> None:
+        """Keep the orders in step with the session; None stands for there being none."""
+        if not self.orders or (before is None and after is None):
+            return
+        old = None if before is None else times_of(before)
+        new = None if after is None else times_of(after)
+        for sort, order in self.orders.items():
+            left, reached = getattr(old, SORTS[sort], None), getattr(new, SORTS[sort], None)
+            if left == reached:
+                continue
+            if left is not None:
+                order.drop(session_id, left)
+            if reached is not None:
+                order.put(session_id, reached)
 
     def _remove(self, session_id: str) -> None:
-        if self.sessions.pop(session_id, None) is None:
+        stored = self.sessions.pop(session_id, None)
+        if stored is None:
             return
-        for order in self._orders.values():
-            order.drop(session_id)
+        self._move(session_id, stored, None)
         for key in self._by_session().pop(session_id, ()):
             del self.keys[key]
 
