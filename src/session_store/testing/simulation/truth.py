@@ -73,8 +73,9 @@ def read_log(data: bytes) -> Log:
         record = parse(line)
         end = at + len(piece) + 1
         if record is None:
-            # The mark says that it was cut off, also where the seal behind it was as well.
-            if not piece.endswith(b"~"):
+            # The mark says that it was cut off, also where the seal behind it was as well; but a
+            # hole may have swallowed lines before it.
+            if not piece.endswith(b"~") or piece.startswith(b"\0"):
                 damaged.append((at, end))
         else:
             if line != piece:
