@@ -15,6 +15,7 @@ from races_sabotage import without_synced_answers, without_the_index_preconditio
 
 from session_store.errors import SessionStoreError, StorageFullError
 from session_store.files import FileStats, InMemoryFileSystem
+from session_store.files.filesystem import ANY, IfVersion, Page
 from session_store.index import JournalIndex, core, records, rotation
 from session_store.index.core import Core
 from session_store.runtime import run
@@ -359,36 +360,6 @@ def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
     assert committed == ["sessions.1.jsonl", "sessions.2.jsonl"]
 
 
-class Listening(InMemoryFileSystem):
-    """Notes which journals are synced and where a seal is appended, in their order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[str] = []
-
-    async def sync(self, path: str) -> None:
-        await super().sync(path)
-        self.heard.append(f"sync {path}")
-
-    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
-        if b'"op":"seal"' in data:
-            self.heard.append(f"seal {path}")
-        return await super().append(path, data, if_size=if_size)
-
-
-def test_a_journal_that_another_made_is_durable_before_a_seal_names_it() -> None:
-    files = Listening()
-    index = opened(files)
-    # Its maker waits for the folder's sync, in which a power cut may still take the name away.
-    stranger = records.JournalRecord(op="open", epoch=2, format=1, after="seal")
-    run(files.write("sessions.2.jsonl", records.encode(stranger)))
-
-    fill_until_rotated(index, files, "a")
-
-    sealed = files.heard.index("seal sessions.1.jsonl")
-    assert "sync sessions.2.jsonl" in files.heard[:sealed]
-
-
 def test_a_session_made_again_is_not_deleted_by_a_rotation() -> None:
     files = memory()
     index = opened(files)
@@ -489,3 +460,44 @@ class Measuring(Overtaken):
     async def sync(self, path: str) -> None:
         await super().sync(path)
         self.synced[path] = (await self.stat(path)).size
+
+
+@pytest.mark.parametrize(
+    ("begun", "after", "named"),
+    [("sessions.1.jsonl", "", "write sessions.json"), ("sessions.2.jsonl", "seal", "seal")],
+)
+def test_a_journal_that_another_began_is_durable_before_anything_names_it(
+    begun: str, after: str, named: str
+) -> None:
+    calls: list[str] = []
+
+    class Watched(InMemoryFileSystem):
+        async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Page:
+            return Page([])  # looked at before the other began
+
+        async def sync(self, path: str) -> None:
+            calls.append(f"sync {path}")
+            await super().sync(path)
+
+        async def write(
+            self, path: str, data: bytes, *, if_version: IfVersion = ANY, durable: bool = True
+        ) -> FileStats:
+            calls.append(f"write {path}")
+            return await super().write(path, data, if_version=if_version, durable=durable)
+
+        async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+            calls.append("seal" if b'"op":"seal"' in data else "append")
+            return await super().append(path, data, if_size=if_size)
+
+    files = Watched()
+    if after:
+        opened(files)
+    header = records.JournalRecord(op="open", epoch=int(begun[9]), format=1, after=after)
+    run(files.write(begun, records.encode(header)))
+    calls.clear()
+
+    index = opened(files)
+    for number in range(30):
+        run(index.register(f"s{number}", None, meta(f"s{number}")))
+
+    assert calls.index(f"sync {begun}") < calls.index(named)

@@ -294,8 +294,12 @@ class Core:
     async def sync(self) -> None:
         """Settle, and make what was only noted durable too: a snapshot must not be ahead of it."""
         await self.settle()
+        await self.keep(self.place.path)
+
+    async def keep(self, path: str) -> None:
+        """Make a journal durable that others may not have synced yet, before anything names it."""
         try:
-            await self.files.sync(self.place.path)
+            await self.files.sync(path)
         except NotFoundError:
             raise StaleError from None
 
@@ -321,7 +325,8 @@ class Core:
                 return epoch, len(header)
             except ConflictError:
                 found = await self.head(path)
-                if is_header(found, after) and await self._kept(path):
+                if is_header(found, after):
+                    await self.keep(path)
                     self.repairs += passed
                     return epoch, len(found)
             except UnavailableError as error:
@@ -333,14 +338,6 @@ class Core:
                 )
             epoch += 1
         raise UnavailableError(journal_path(epoch), "the names of journals are taken")
-
-    async def _kept(self, path: str) -> bool:
-        """Make a journal of others durable, before it is named; False if it is gone."""
-        try:
-            await self.files.sync(path)
-        except NotFoundError:
-            return False
-        return True
 
     async def head(self, path: str) -> bytes:
         """Return the first bytes of a file, where the header of a journal is; none if absent."""

@@ -77,11 +77,12 @@ async def _create(core: Core) -> None:
         header = await core.files.read(path)
         if not is_header(header, ""):
             raise StaleError from None
+        await core.keep(path)
     snapshot = encode_snapshot(IndexState(), 1, len(header), core.runtime.token())
     try:
         await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)
     except ConflictError:
-        pass
+        await core.keep(path)
 
 
 async def _let_stand(core: Core, foreign: bytes) -> None:
