@@ -82,7 +82,7 @@ async def _create(core: Core) -> None:
     try:
         await core.files.write(SNAPSHOT, snapshot, if_version=ABSENT)
     except ConflictError:
-        await core.keep(path)
+        pass
 
 
 async def _let_stand(core: Core, foreign: bytes) -> None:
