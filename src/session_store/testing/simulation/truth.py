@@ -75,7 +75,7 @@ def read_log(data: bytes) -> Log:
         if record is None:
             # The mark says that it was cut off, also where the seal behind it was as well; but a
             # hole may have swallowed lines before it.
-            if not piece.endswith(b"~") or piece.startswith(b"\0"):
+            if not piece.endswith(b"~") or b"\0" in piece:
                 damaged.append((at, end))
         else:
             if line != piece:
