@@ -179,6 +179,31 @@ def test_a_snapshot_that_is_none_is_kept_aside_and_made_anew(damaged: bytes) -> 
     assert codes(opened(files)) == set()
 
 
+class Slow(BlockingRuntime):
+    """Every look at the clock is later than any time-out."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1000
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        pass
+
+
+def test_an_index_that_takes_longer_to_make_anew_than_calls_may_wait_is_made_anew() -> None:
+    files = memory()
+    filled(files)
+    closed(files)
+    run(files.write(SNAPSHOT, b"{"))
+
+    index = JournalIndex(files, Slow(), commit=files.sync, recount=recount, io_timeout_ms=1)
+    run(index.load())
+
+    assert state_of(index) == BOTH
+
+
 def test_a_snapshot_cut_at_any_byte_loses_nothing() -> None:
     files = memory()
     run(filled(files).close())

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 Decision = tuple[T, list[JournalRecord]]
 
+FEWEST_TRIES: Final = 4
 RELOAD_SECONDS: Final = 0.001
 
 
@@ -41,6 +42,7 @@ class Access:
             raise ClosedError
         core = self._core
         deadline = self._core.runtime.monotonic() + core.io_timeout
+        tries = 0
         while True:
             try:
                 if core.base is None:
@@ -50,7 +52,9 @@ class Access:
                     return
             except StaleError:
                 core.base = None
-            if self._core.runtime.monotonic() > deadline:
+            tries += 1
+            # A large index may take longer to read, to make again, and to read once more.
+            if tries >= FEWEST_TRIES and self._core.runtime.monotonic() > deadline:
                 raise UnavailableError(SNAPSHOT, "it is replaced without a pause")
             await self._core.runtime.sleep(RELOAD_SECONDS)
 
