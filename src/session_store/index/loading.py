@@ -38,10 +38,15 @@ async def load(core: Core) -> None:
     except DamagedError as error:
         await rebuild(core, await list_root(core.files), data, version, str(error))
         return
-    if snapshot.foreign and not core.broken:
-        await _let_stand(core, data)
-    if not core.broken and any(found.code == "damaged_line" for found in core.findings):
-        await _find_lost(core)
+    try:
+        if snapshot.foreign and not core.broken:
+            await _let_stand(core, data)
+        if not core.broken and any(found.code == "damaged_line" for found in core.findings):
+            await _find_lost(core)
+    except BaseException:
+        # What was broken off halfway, by a cancellation perhaps, is not open.
+        core.base = None
+        raise
 
 
 async def _find_lost(core: Core) -> None:
