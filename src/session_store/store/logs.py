@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from session_store.errors import NotFoundError, SessionNotFoundError
+from session_store.errors import CorruptionError, NotFoundError, SessionNotFoundError
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import TAIL_BYTES, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
@@ -209,7 +209,13 @@ class SessionLog:
         if self.messages is not None:
             return self.messages[ordinal]
         start = nodes.starts[ordinal]
-        return read_message(await self.file.read_line(start, nodes.ends[ordinal]), start)
+        line = await self.file.read_line(start, nodes.ends[ordinal])
+        try:
+            return read_message(line, start)
+        except ValueError as error:
+            # It was whole when it was read before: what is known of the log is not true any more.
+            self.forget()
+            raise CorruptionError(self.path, start, str(error)) from error
 
     async def mark(self, base: LogMark | None) -> LogMark:
         """Return how many messages there are, counting on from `base` if it holds."""
