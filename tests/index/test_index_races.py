@@ -192,6 +192,36 @@ def test_a_delete_that_nobody_finished_is_finished_by_the_rotations() -> None:
     assert not run(opened(files).has("gone"))
 
 
+class Deleting(InMemoryFileSystem):
+    """Notes what is deleted, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: list[str] = []
+
+    async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
+        self.deleted.append(path)
+        await super().delete(path, if_version=if_version)
+
+    async def delete_tree(self, path: str) -> None:
+        self.deleted.append(path)
+        await super().delete_tree(path)
+
+
+def test_a_folder_found_empty_is_deleted_durably_before_the_line_that_says_so_goes() -> None:
+    files = Deleting()
+    index = opened(files)
+    run(index.register("gone", None, meta("gone")))
+    # Whoever emptied the folder died before its names were off the disk.
+    run(index.delete("gone"))
+
+    for turn in "abc":
+        fill_until_rotated(index, files, turn)
+
+    assert "sessions.1.jsonl" in files.deleted
+    assert "gone" in files.deleted[: files.deleted.index("sessions.1.jsonl")]
+
+
 def test_a_journal_that_stands_in_the_way_is_stepped_over() -> None:
     files = memory()
     index = opened(files)

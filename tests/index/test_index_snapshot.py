@@ -21,9 +21,11 @@ from index_kit import (
     text,
 )
 
-from session_store.errors import CorruptionError, StorageFullError
+from session_store.errors import CorruptionError, StorageFullError, UnavailableError
 from session_store.files import InMemoryFileSystem
-from session_store.index import JournalIndex, rotation
+from session_store.index import JournalIndex, loading, rotation
+from session_store.index.core import Core
+from session_store.index.records import JournalRecord
 from session_store.index.snapshot import decode_snapshot
 from session_store.model.records import LogMark, SessionMetadata
 from session_store.runtime import BlockingRuntime, run
@@ -177,6 +179,29 @@ def test_a_snapshot_that_is_none_is_kept_aside_and_made_anew(damaged: bytes) -> 
     assert [run(files.read(name)) for name in aside] == [damaged]
     assert state_of(opened(files)) == BOTH
     assert codes(opened(files)) == set()
+
+
+def test_an_opening_that_breaks_off_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, asked = memory(), 0
+    filled(files, 1)
+    journal = run(files.read("sessions.1.jsonl"))
+    run(files.write("sessions.1.jsonl", journal.replace(b'"register"', b'"regiXter"')))
+
+    async def discover(core: Core, folders: list[str]) -> list[JournalRecord]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise UnavailableError("", "not now")
+        return []
+
+    monkeypatch.setattr(loading, "discover", discover)
+    index = JournalIndex(files, BlockingRuntime(), commit=files.sync, recount=recount)
+    with pytest.raises(UnavailableError):
+        run(index.load())
+
+    run(index.all_ids())
+
+    assert asked == 2
 
 
 class Slow(BlockingRuntime):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from session_store import CheckReport
+from session_store import CheckReport, CorruptionError
 from session_store.sync import SessionStore
 
 LOG = "messages.jsonl"
@@ -315,3 +315,23 @@ def test_what_was_deleted_is_not_found_again_behind_a_damaged_line(
     with SessionStore.open(root) as store:
         assert not store.has_session(second)
         assert store.has_session(unregistered[0])
+
+
+def test_a_line_damaged_under_a_store_that_knows_its_place_is_told_of_once(root: Path) -> None:
+    with SessionStore.open(root, durability="os") as store:
+        chat = store.session("k")
+        # too long for all of them to be kept since the opening
+        said = [chat.append("user", f"{n} " + "x" * 500) for n in range(300)]
+    with SessionStore.open(root, durability="os") as store:
+        assert store.get_message(chat.id, said[5].id) == said[5]
+        path = root / chat.id / LOG
+        data = path.read_bytes()
+        line = data.index(b'{"id":"%s"' % said[3].id.encode())
+        path.write_bytes(data[:line] + b"?" + data[line + 1 :])
+
+        with pytest.raises(CorruptionError) as told:
+            store.get_message(chat.id, said[3].id)
+
+        assert told.value.offset == line
+        assert store.get_message(chat.id, said[3].id) is None
+        assert store.get_message(chat.id, said[4].id) == said[4]

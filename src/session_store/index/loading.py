@@ -35,13 +35,17 @@ async def load(core: Core) -> None:
         epoch, size = await least_mark(core)
     try:
         await _follow(core, snapshot, Base(version, len(data), epoch, size, snapshot.foreign))
+        if snapshot.foreign and not core.broken:
+            await _let_stand(core, data)
+        if not core.broken and any(found.code == "damaged_line" for found in core.findings):
+            await _find_lost(core)
     except DamagedError as error:
         await rebuild(core, await list_root(core.files), data, version, str(error))
         return
-    if snapshot.foreign and not core.broken:
-        await _let_stand(core, data)
-    if not core.broken and any(found.code == "damaged_line" for found in core.findings):
-        await _find_lost(core)
+    except BaseException:
+        # What was broken off halfway, by a cancellation perhaps, is not open.
+        core.base = None
+        raise
     # Now, and not with the first list, which would take a second among a million sessions.
     state = core.state
     large = len(data) > INLINE_BYTES

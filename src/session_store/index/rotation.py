@@ -160,7 +160,12 @@ async def _carry_deletes(core: Core, epoch: int) -> None:
     The line comes first, again: who reads on from here knows that the session is gone.
     """
     for session_id in await deletes_in(core, epoch):
-        if unsafe(session_id) or not (await core.files.list(session_id, limit=1)).names:
+        if unsafe(session_id) or session_id in core.state.sessions:
+            continue
+        if not (await core.files.list(session_id, limit=1)).names:
+            # Whoever emptied it may have died before that was durable: a power cut would bring
+            # back what no line deletes any more.
+            await core.files.delete_tree(session_id)
             continue
         if await _delete_again(core, session_id):
             try:

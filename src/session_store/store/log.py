@@ -7,6 +7,7 @@ What is cached is only ever a prefix of the log: reading on costs what is new.
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from session_store.errors import CorruptionError
 from session_store.files.filesystem import FileSystem
 from session_store.jsonl.file import CHUNK_BYTES, TAIL_BYTES, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
@@ -258,7 +259,10 @@ class SessionLog:
     async def read_messages(self, nodes: Nodes, ordinals: Sequence[int]) -> list[Message]:
         """Return the messages at `ordinals`, from the cache or from their places in the log."""
         if self.messages is None and len(ordinals) > len(nodes) // 2:
-            await self.load(messages=True)
+            loaded = await self.load(messages=True)
+            if loaded.ends != nodes.ends:
+                self.forget()
+                raise CorruptionError(self.path, nodes.starts[0], "lines have changed")
         if self.messages is not None:
             return [self.messages[ordinal] for ordinal in ordinals]
         wanted = [ordinal for ordinal in ordinals if ordinal not in self._met]
@@ -280,7 +284,12 @@ class SessionLog:
         for ordinal in ordinals[:count]:
             start = nodes.starts[ordinal]
             line = data[start - begin : nodes.ends[ordinal] - begin]
-            self._met[ordinal] = read_message(line, start)
+            try:
+                self._met[ordinal] = read_message(line, start)
+            except ValueError as error:
+                # It was whole when it was read: what is known of the log is not true any more.
+                self.forget()
+                raise CorruptionError(self.path, start, str(error)) from error
             self._met_bytes += len(line)
         return count
 

@@ -134,7 +134,8 @@ def judge_log(
     """Yield what is wrong with a log, given what was done and answered.
 
     Answers of calls that began before `since` were true of another log than this one; so was
-    what the lines that stand in the `murky` range say of those before them.
+    what the lines that stand in the `murky` range say of those before them, and what the index
+    has counted there, from which a count goes on.
     """
     states = states_of(lines)
     appends = [deed for deed in deeds if deed.kind in APPENDS]
@@ -142,7 +143,8 @@ def judge_log(
     yield from _parents(lines, states, appends, murky)
     yield from _branches(lines, states, murky)
     yield from _leases(lines, appends)
-    yield from _answers(lines, states, [deed for deed in deeds if deed.began >= since])
+    asked = [d for d in deeds if d.began >= since and not (d.kind == "count" and murky[1])]
+    yield from _answers(lines, states, asked)
 
 
 def _stored(lines: list[Line], appends: list[Deed]) -> Iterator[str]:
