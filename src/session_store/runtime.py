@@ -2,17 +2,15 @@
 
 The engine is plain `async def` and waits only for its file system and for a
 `Runtime`. With `BlockingRuntime` nothing ever suspends, so `run` can drive the same
-coroutines in one step; `AsyncRuntime` is the same for an asyncio event loop. A test hands
-in its own, with a clock and ids that a seed decides.
+coroutines in one step; `event_loop.AsyncRuntime` is the same for asyncio. A test hands in its
+own, with a clock and ids that a seed decides.
 """
 
-import asyncio
 import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from secrets import token_hex
 from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 from weakref import WeakSet
 
@@ -59,7 +57,7 @@ class Runtime(Protocol):
         ...
 
 
-class _Chance:
+class Chance:
     """The clocks and the dice that both faces share."""
 
     def now_ms(self) -> int:
@@ -72,10 +70,10 @@ class _Chance:
         return str(uuid_utils.uuid7())
 
     def token(self) -> str:
-        return token_hex(8)
+        return os.urandom(8).hex()
 
 
-class BlockingRuntime(_Chance):
+class BlockingRuntime(Chance):
     """For ordinary threads: waiting blocks the thread that waits."""
 
     blocking = True
@@ -88,21 +86,6 @@ class BlockingRuntime(_Chance):
 
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         return call(*args)
-
-
-class AsyncRuntime(_Chance):
-    """For an asyncio event loop: waiting lets other tasks run."""
-
-    blocking = False
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def mutex(self) -> AbstractAsyncContextManager[Any]:
-        return asyncio.Lock()
-
-    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await asyncio.to_thread(call, *args)
 
 
 class _ThreadMutex:
@@ -224,8 +207,8 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 __all__ = [
-    "AsyncRuntime",
     "BlockingRuntime",
+    "Chance",
     "Forked",
     "GroupCommit",
     "Runtime",

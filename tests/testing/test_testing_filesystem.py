@@ -10,8 +10,9 @@ import pytest
 from filesystem_simulated import Simulated
 from filesystem_sound import Bound, Disk, Flat, Handle, Suspending, Watching
 
+from session_store.event_loop import AsyncRuntime
 from session_store.files import FileSystem, InMemoryFileSystem, RealFileSystem
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 from session_store.testing.faults import FaultyFileSystem
 from session_store.testing.filesystem_suite import FileSystemSuite
 from session_store.testing.simulation import World

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import pytest
 
 from session_store.errors import SessionStoreError
+from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import Bindable, FileSystem
-from session_store.runtime import AsyncRuntime
 
 from .children import Children
 from .folder import Folder

@@ -1,0 +1,120 @@
+"""Waiting in an asyncio event loop: other tasks run meanwhile, and what blocks has threads.
+
+A file of its own, so that who uses the blocking face does not wait for asyncio to be loaded.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+from session_store.runtime import Chance, on_fork
+
+THREADS_MAX: Final = 32
+IDLE_SECONDS: Final = 5.0
+"""How long a thread without work stays."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+_Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
+
+
+class AsyncRuntime(Chance):
+    """For an asyncio event loop: waiting lets other tasks run."""
+
+    blocking = False
+
+    def __init__(self) -> None:
+        self._crew: _Crew | None = None
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave to the parent the threads, which the child has not."""
+        self._crew = None
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def mutex(self) -> AbstractAsyncContextManager[Any]:
+        return asyncio.Lock()
+
+    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        loop = asyncio.get_running_loop()
+        if self._crew is None or self._crew.loop is not loop:
+            self._crew = _Crew(loop)
+        result: T = await self._crew.take(call, args)
+        return result
+
+
+class _Crew:
+    """Threads for what blocks, and one way back into the loop for all that is done by then.
+
+    Measured with 64 tasks that each write and `fdatasync` a file of their own, on two cores:
+    19,000/s; with an executor of as many threads, where each call wakes the loop, 11,600/s;
+    with `asyncio.to_thread`, which has six threads there, 5,000/s.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._announced = False
+        self._under_way = 0
+        self._threads = 0
+        self._guard = threading.Lock()
+
+    def take(self, call: Callable[..., Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
+        """Have `call(*args)` made by a thread; it is made also if the future is cancelled."""
+        future = self.loop.create_future()
+        with self._guard:
+            if self._threads <= self._under_way and self._threads < THREADS_MAX:
+                threading.Thread(target=self._work, name="session-store", daemon=True).start()
+                self._threads += 1
+            self._under_way += 1
+            self._jobs.put((future, call, args))
+        return future
+
+    def _work(self) -> None:
+        while job := self._next():
+            future, call, args = job
+            result, failure = None, None
+            try:
+                result = call(*args)
+            except BaseException as error:
+                failure = error
+            self._done.append((future, result, failure))
+            # Let go at once: what was given may be an open file.
+            del job, future, call, args, result, failure
+            # Once for all that are done before the loop gets to it: waking it takes longest.
+            if not self._announced:
+                self._announced = True
+                with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                    self.loop.call_soon_threadsafe(self._deliver)
+
+    def _next(self) -> _Job | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=IDLE_SECONDS)
+            except Empty:
+                with self._guard:
+                    if self._jobs.empty():
+                        self._threads -= 1
+                        return None
+
+    def _deliver(self) -> None:
+        self._announced = False  # first: what is done from here on announces itself
+        while self._done:
+            future, result, failure = self._done.popleft()
+            self._under_way -= 1
+            if future.done():
+                continue  # who asked was cancelled
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+
+__all__ = ["AsyncRuntime"]
