@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from session_store.runtime import Chance, on_fork
+from session_store.runtime import Chance, Event, on_fork
 
 THREADS_MAX: Final = 32
 IDLE_SECONDS: Final = 5.0
@@ -40,6 +40,9 @@ class AsyncRuntime(Chance):
 
     def mutex(self) -> AbstractAsyncContextManager[Any]:
         return asyncio.Lock()
+
+    def event(self) -> Event:
+        return asyncio.Event()
 
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         loop = asyncio.get_running_loop()

@@ -473,7 +473,25 @@ class TestFailedSync:
 
         run(files.sync("log"))
 
-        assert disk.synced[0] == str(root / "log")
+        assert str(root / "log") in disk.synced
+
+    def test_a_copy_that_comes_while_we_sync_and_lacks_our_bytes_is_noticed(
+        self, root: Path, files: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"one\n"))
+        run(files.append("log", b"two\n"))
+        (root / "copy").write_bytes(b"one\n\0\0\0\0")
+
+        def replace_once() -> None:
+            if (root / "copy").exists():
+                (root / "copy").rename(root / "log")
+
+        disk.before_data = replace_once
+
+        with pytest.raises(UnavailableError, match="replaced"):
+            run(files.sync("log"))
+
+        run(files.sync("log"))
 
     def test_appends_wait_for_the_copy_and_go_into_it(
         self, root: Path, files: RealFileSystem, disk: Disk, monkeypatch: pytest.MonkeyPatch

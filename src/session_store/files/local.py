@@ -256,12 +256,14 @@ class RealFileSystem:
         self._tree.make(parts, path)
 
     async def _sync(self, path: str, parts: Parts) -> None:
+        # Not looked at before: what counts is that it is the path's afterwards.
+        log = self._shared.logs.get(path)
         for _ in range(ATTEMPTS):
-            log = self._appending.current(path, parts)
-            draft_of = draft_name(self._runtime.token())
-            synced = await self._runtime.offload(self._shared.syncing.run, log, parts, draft_of)
-            if synced is not None and synced.is_at(self._tree.status(path)):
+            log = log or self._appending.current(path, parts)
+            token = self._runtime.token
+            if await self._runtime.offload(self._shared.syncing.run, log, parts, token):
                 return
+            log = None
         raise UnavailableError(path, "it keeps being replaced")
 
     async def _when_free(self, path: str, attempt: Callable[[], T]) -> T:

@@ -4,14 +4,18 @@ Runs where blocking harms nobody, from beginning to end: a caller that is cancel
 leaves no file that is neither repaired nor given up.
 """
 
+from collections.abc import Callable
+
 from session_store.errors import NotFoundError, UnavailableError
 
 from . import posix
-from .drafts import Parts
+from .drafts import Parts, draft_name
 from .logs import Log, Logs
 from .posix import BusyError
 from .replacement import holds, replace
 from .tree import Chain, Tree
+
+Token = Callable[[], str]
 
 
 class Syncing:
@@ -22,10 +26,10 @@ class Syncing:
         self._logs = logs
         self._io_timeout = io_timeout
 
-    def run(self, log: Log, parts: Parts, draft: str) -> Log | None:
-        """Return the log that has the bytes durably: `log`, or what had to replace it.
+    def run(self, log: Log, parts: Parts, token: Token) -> bool:
+        """Bring the bytes of `log` to the disk, in a new inode if it must be.
 
-        Returns None if the path has another inode, which must be looked at.
+        Returns False if the path has another inode, which must be looked at.
         """
         self._logs.begin_sync(log)
         try:
@@ -34,12 +38,12 @@ class Syncing:
                 if log.failed:
                     if log.poisoned and log.is_at(self._tree.status(log.path)):
                         raise UnavailableError(log.path, log.poisoned)
-                    return None
-                return self._run(log, parts, draft)
+                    return False
+                return self._run(log, parts, token)
         finally:
             self._logs.end_sync(log)
 
-    def _run(self, log: Log, parts: Parts, draft: str) -> Log | None:
+    def _run(self, log: Log, parts: Parts, token: Token) -> bool:
         owed = self._logs.owed(log)
         if log.adopted:
             self._check_adopted(log, [(offset, data) for _, offset, data in owed])
@@ -48,12 +52,14 @@ class Syncing:
         except OSError as error:
             with log.mutex:
                 log.failed = True
-            return self._repair(log, parts, draft, error)
-        if owed:
-            self._logs.settle(log, owed[-1][0])
+            return self._repair(log, parts, token, error)
         if not log.name_synced:
             self._sync_name(log, self._chain(log, parts))
-        return log
+        if not log.is_at(self._tree.status(log.path)):
+            return False  # and it still owes its bytes to whatever has replaced it
+        if owed:
+            self._logs.settle(log, owed[-1][0])
+        return True
 
     def _check_adopted(self, log: Log, owed: list[tuple[int, bytes]]) -> None:
         """Somebody replaced the file: see that the copy has what was appended here before."""
@@ -65,10 +71,10 @@ class Syncing:
                 log.path, "it was replaced, and bytes appended here are not in the new one"
             )
 
-    def _repair(self, log: Log, parts: Parts, draft: str, cause: OSError) -> Log | None:
+    def _repair(self, log: Log, parts: Parts, token: Token, cause: OSError) -> bool:
         try:
             chain = self._chain(log, parts)
-            successor = self._replace(log, chain, parts[-1], draft)
+            successor = self._replace(log, chain, parts[-1], draft_name(token()))
         except NotFoundError:
             raise
         except (OSError, BusyError) as error:
@@ -76,11 +82,11 @@ class Syncing:
             reason = f"{posix.reason_of(cause)} in fsync, and no copy could be made: {what}"
             raise self._poison(log, reason) from error
         if successor is None:
-            return None
+            return False
         self._logs.settle(log)
         successor = self._logs.put(successor)
         self._sync_name(successor, chain)
-        return successor
+        return successor.is_at(self._tree.status(log.path))
 
     def _replace(self, log: Log, chain: Chain, name: str, draft: str) -> Log | None:
         owed = [(offset, data) for _, offset, data in self._logs.owed(log)]
