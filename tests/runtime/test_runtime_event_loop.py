@@ -57,6 +57,7 @@ def test_an_error_comes_to_who_asked() -> None:
 def test_a_call_is_made_to_its_end_though_who_asked_was_cancelled() -> None:
     runtime = AsyncRuntime()
     begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+    upset: list[object] = []
 
     def work() -> None:
         begun.set()
@@ -64,6 +65,7 @@ def test_a_call_is_made_to_its_end_though_who_asked_was_cancelled() -> None:
         ended.set()
 
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: upset.append(context))
         asked = asyncio.create_task(runtime.offload(work))
         while not begun.is_set():
             await asyncio.sleep(0)
@@ -72,10 +74,12 @@ def test_a_call_is_made_to_its_end_though_who_asked_was_cancelled() -> None:
         release.set()
         assert await other == 4
         assert asked.cancelled()
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert await runtime.offload(len, "four") == 4
 
     asyncio.run(main())
 
-    assert ended.wait(10)
+    assert not upset
 
 
 def test_threads_without_work_leave_and_others_come_when_there_is_some(
