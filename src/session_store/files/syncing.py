@@ -46,6 +46,8 @@ class Syncing:
     def _run(self, log: Log, parts: Parts, token: Token) -> bool:
         owed = self._logs.owed(log)
         if log.adopted:
+            if not log.is_at(self._tree.status(log.path)):
+                return False
             self._check_adopted(log, [(offset, data) for _, offset, data in owed])
         try:
             posix.fdatasync(log.descriptor.fd)

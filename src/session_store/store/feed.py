@@ -15,7 +15,7 @@ from .reader import Reader
 from .records import is_control, read_message
 
 FIRST_WAIT_S: Final = 0.001
-WATCHED_S: Final = 2.0
+WATCHED_S: Final = 5.0
 """How long a file is watched until its session is looked for again: it may be deleted though
 nothing is seen of it there, because it never had a log, or the delete was broken off."""
 
