@@ -2,17 +2,15 @@
 
 The engine is plain `async def` and waits only for its file system and for a
 `Runtime`. With `BlockingRuntime` nothing ever suspends, so `run` can drive the same
-coroutines in one step; `AsyncRuntime` is the same for an asyncio event loop. A test hands
-in its own, with a clock and ids that a seed decides.
+coroutines in one step; `event_loop.AsyncRuntime` is the same for asyncio. A test hands in its
+own, with a clock and ids that a seed decides.
 """
 
-import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from secrets import token_hex
 from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 from weakref import WeakSet
 
@@ -31,6 +29,18 @@ class Mutex(AbstractAsyncContextManager[Any], Protocol):
 
     def leave(self) -> None:
         """Give back what `try_enter` took."""
+        ...
+
+
+class Event(Protocol):
+    """Something that happens once, and that many may wait for."""
+
+    def set(self) -> None:
+        """Let go all who wait, in the order in which they came."""
+        ...
+
+    def wait(self) -> Awaitable[object]:
+        """Return once it is set."""
         ...
 
 
@@ -66,12 +76,16 @@ class Runtime(Protocol):
         """Return a new lock for `async with`, fair, not reentrant."""
         ...
 
+    def event(self) -> Event:
+        """Return a new event that is not set."""
+        ...
+
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         """Return `call(*args)`, made where its blocking harms nobody."""
         ...
 
 
-class _Chance:
+class Chance:
     """The clocks and the dice that both faces share."""
 
     def now_ms(self) -> int:
@@ -84,10 +98,10 @@ class _Chance:
         return str(uuid_utils.uuid7())
 
     def token(self) -> str:
-        return token_hex(8)
+        return os.urandom(8).hex()
 
 
-class BlockingRuntime(_Chance):
+class BlockingRuntime(Chance):
     """For ordinary threads: waiting blocks the thread that waits."""
 
     blocking = True
@@ -98,32 +112,11 @@ class BlockingRuntime(_Chance):
     def mutex(self) -> Mutex:
         return _ThreadMutex()
 
+    def event(self) -> Event:
+        return _ThreadEvent()
+
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         return call(*args)
-
-
-class AsyncRuntime(_Chance):
-    """For an asyncio event loop: waiting lets other tasks run."""
-
-    blocking = False
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def mutex(self) -> Mutex:
-        return _TaskMutex()
-
-    async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await asyncio.to_thread(call, *args)
-
-
-class _TaskMutex(asyncio.Lock):
-    def try_enter(self) -> bool:
-        # No other task runs during a plain call, so there is nothing to take.
-        return not self.locked()
-
-    def leave(self) -> None:
-        pass
 
 
 class _ThreadMutex:
@@ -141,6 +134,17 @@ class _ThreadMutex:
 
     async def __aexit__(self, *_: object) -> None:
         self._lock.release()
+
+
+class _ThreadEvent:
+    __slots__ = ("_event", "set")
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.set = self._event.set
+
+    async def wait(self) -> None:
+        self._event.wait()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -188,40 +192,72 @@ class GroupCommit:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._slots: dict[str, _Slot] = {}
+        self._current: dict[str, _Group] = {}
+        self._next: dict[str, _Group] = {}
         self._guard = threading.Lock()
 
     async def run(self, key: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Return when a `call` that began after this one was asked has succeeded."""
+        served = False
+        while not served:
+            group, leads, before = self._join(key)
+            if leads:
+                await self._lead(key, group, before, call)
+            elif before is not None:
+                await before.wait()
+            served = group.served
+
+    def _join(self, key: str) -> tuple["_Group", bool, Event | None]:
+        """Return the caller's group, whether it leads it, and what it waits for before."""
         with self._guard:
-            slot = self._slots.get(key)
-            if slot is None:
-                slot = self._slots[key] = _Slot(self._runtime.mutex())
-            slot.waiting += 1
-            slot.asked += 1
-            ticket = slot.asked
+            group, current = self._next.get(key), self._current.get(key)
+            if group is not None:
+                return group, False, self._over(group)
+            group = _Group()
+            if current is None:
+                self._current[key] = group
+                return group, True, None
+            self._next[key] = group
+            return group, True, self._over(current)
+
+    async def _lead(
+        self,
+        key: str,
+        group: "_Group",
+        before: Event | None,
+        call: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Make the call for all in `group`, once what is `before` it is over."""
         try:
-            async with slot.mutex:
-                if slot.served >= ticket:
-                    return
-                covers = slot.asked
-                await call()
-                slot.served = covers
+            if before is not None:
+                await before.wait()
+                with self._guard:
+                    self._current[key] = self._next.pop(key)
+            await call()
+            group.served = True
         finally:
+            # Not served, through failure or cancelling: the others form a group of their own.
             with self._guard:
-                slot.waiting -= 1
-                if not slot.waiting:
-                    self._slots.pop(key, None)
+                for groups in (self._current, self._next):
+                    if groups.get(key) is group:
+                        del groups[key]
+            if group.over is not None:
+                group.over.set()
+
+    def _over(self, group: "_Group") -> Event:
+        if group.over is None:
+            group.over = self._runtime.event()
+        return group.over
 
 
-class _Slot:
-    __slots__ = ("asked", "mutex", "served", "waiting")
+class _Group:
+    """Those who share a call; `over` is made when somebody waits for it."""
 
-    def __init__(self, mutex: AbstractAsyncContextManager[Any]) -> None:
-        self.mutex = mutex
-        self.asked = 0
-        self.served = 0
-        self.waiting = 0
+    __slots__ = ("over", "served")
+
+    def __init__(self) -> None:
+        self.over: Event | None = None
+        self.served = False
 
 
 @runtime_checkable
@@ -249,8 +285,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 __all__ = [
-    "AsyncRuntime",
     "BlockingRuntime",
+    "Chance",
+    "Event",
     "Forked",
     "GroupCommit",
     "Runtime",

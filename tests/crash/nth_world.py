@@ -103,6 +103,9 @@ class StepRuntime:
     def mutex(self) -> Any:
         return Mutex()
 
+    def event(self) -> Any:
+        raise HeldError("a group was left behind")
+
     def _pass(self, seconds: float) -> None:
         self._passed += seconds
         if self._passed > MOST_SECONDS:

@@ -15,9 +15,10 @@ from session_store.errors import (
     StorageFullError,
     UnavailableError,
 )
+from session_store.event_loop import AsyncRuntime
 from session_store.files import ABSENT, Bindable, FileSystem, RealFileSystem, posix
 from session_store.files import logs as logs_module
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 
 OpenBelow = Callable[[Path], list[str]]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
+from session_store.event_loop import AsyncRuntime
 from session_store.files import RealFileSystem, posix
 from session_store.files.logs import Logs
-from session_store.runtime import AsyncRuntime, BlockingRuntime, run
+from session_store.runtime import BlockingRuntime, run
 
 
 def name_of(fd: int) -> str:

@@ -13,7 +13,7 @@ from house_kit import SRC, parsed, run_python, sources
 FLOORS: list[set[str]] = [
     {"errors"},
     {"model", "runtime"},
-    {"files", "formats"},
+    {"event_loop", "files", "formats"},
     {"jsonl", "locks"},
     {"index"},
     {"engines", "store"},
@@ -26,7 +26,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS = set(FLOOR_OF) | {"sync", "testing"}
 FACES = {"__init__", "sync"}
 
-BASE_ROOMS = {"errors", "faces", "files", "formats", "index", "jsonl", "locks", "model"} | {
+BASE_ROOMS = {"errors", "event_loop", "faces", "files", "formats", "index", "jsonl", "locks"} | {
+    "model",
     "runtime",
     "store",
 }
@@ -197,3 +198,30 @@ def test_importing_the_package_opens_no_room_above_the_faces() -> None:
     assert done.returncode == 0, done.stderr
     above = set().union(*FLOORS[FLOOR_OF["faces"] + 1 :]) | {"testing"}
     assert not above & set(done.stdout.split())
+
+
+def test_the_blocking_face_does_not_wait_for_asyncio() -> None:
+    code = (
+        "import sys, session_store.sync; from session_store import ConflictError, Message\n"
+        "print('asyncio' in sys.modules)"
+    )
+
+    done = run_python(code)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"
+
+
+def test_a_name_is_found_where_it_is_and_a_wrong_one_is_not() -> None:
+    code = (
+        "import session_store\n"
+        "print(set(session_store.__all__) <= set(dir(session_store)))\n"
+        "print(session_store.ConflictError.__module__)\n"
+        "print('session_store.store.aio' in __import__('sys').modules)\n"
+        "print(hasattr(session_store, 'import_module'), hasattr(session_store, 'Sesion'))"
+    )
+
+    done = run_python(code)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "session_store.errors", "False", "False", "False"]

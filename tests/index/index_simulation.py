@@ -59,6 +59,9 @@ class SimRuntime:
     def mutex(self) -> Any:
         return _Mutex()
 
+    def event(self) -> Any:
+        raise NotImplementedError
+
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         await _Switch()
         return call(*args)

@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 import pytest
 from index_kit import SNAPSHOT, closed, meta, opened, recount, state_of
 
+from session_store.event_loop import AsyncRuntime
 from session_store.files import RealFileSystem
 from session_store.index import JournalIndex, rotation
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

@@ -15,8 +15,9 @@ from locks_kit import LOCK, LOG, SESSION, MiniStore, log_line, order_violations,
 
 import session_store
 from session_store.errors import LeaseLostError
+from session_store.event_loop import AsyncRuntime
 from session_store.files import InMemoryFileSystem, RealFileSystem
-from session_store.runtime import AsyncRuntime, BlockingRuntime, run
+from session_store.runtime import BlockingRuntime, run
 
 LONG_MS = 60_000
 CHILD = Path(__file__).with_name("locks_child.py")

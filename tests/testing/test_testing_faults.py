@@ -15,8 +15,9 @@ from session_store import (
     StoreConfig,
     UnavailableError,
 )
+from session_store.event_loop import AsyncRuntime
 from session_store.files import ABSENT, RealFileSystem
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 from session_store.sync import SessionStore
 from session_store.testing.faults import (
     CHANGING,

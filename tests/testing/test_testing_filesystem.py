@@ -7,8 +7,9 @@ import pytest
 from engine_fixtures import OnMemory, OnRealFiles, OnSharedAndSuspending, OnSimulated
 from filesystem_sound import Bound, Disk, Flat, Watching
 
+from session_store.event_loop import AsyncRuntime
 from session_store.files import FileSystem, RealFileSystem
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 from session_store.testing.faults import FaultyFileSystem
 from session_store.testing.filesystem_suite import FileSystemSuite
 

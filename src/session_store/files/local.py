@@ -26,6 +26,7 @@ from .posix import BusyError, MovedError, translated
 from .swapping import check_version, install, remove, stats_of
 from .syncing import Syncing
 from .tree import ATTEMPTS, Chain, Tree
+from .watching import Watching
 
 IO_TIMEOUT_MS: Final = 10_000
 READ_IN_PLACE_BYTES: Final = 1 << 20
@@ -180,6 +181,11 @@ class RealFileSystem:
             commit = self._shared.commit(self._runtime)
             await commit.run(path, partial(self._sync, path, parts))
 
+    def changed(self, path: str, size: int, timeout: float) -> Awaitable[None]:
+        """See `Watch.changed`."""
+        self._split(path)
+        return self._shared.watching(self._runtime).changed(path, size, timeout)
+
     async def close(self) -> None:
         """See `FileSystem.close`."""
         self._shared.closed = True
@@ -312,6 +318,7 @@ class _Shared:
         self.appending = Appending(self.tree, self.logs)
         self.syncing = Syncing(self.tree, self.logs, io_timeout)
         self._commits: dict[Runtime, GroupCommit] = {}
+        self._watching: dict[Runtime, Watching] = {}
         on_fork(self)
 
     def commit(self, runtime: Runtime) -> GroupCommit:
@@ -319,11 +326,20 @@ class _Shared:
         found = self._commits.get(runtime)
         return found or self._commits.setdefault(runtime, GroupCommit(runtime))
 
+    def watching(self, runtime: Runtime) -> Watching:
+        """Return what looks at files for the callers that wait by `runtime`."""
+        found = self._watching.get(runtime)
+        if found is None:
+            made = Watching(self.tree, runtime, lambda: self.closed)
+            found = self._watching.setdefault(runtime, made)
+        return found
+
     def after_fork(self) -> None:
         """Begin anew in the child: what is open, and who waits, belongs to the parent."""
         self.descriptors.after_fork()
         self.logs.after_fork()
         self._commits = {}
+        self._watching = {}
 
 
 def _read(descriptor: Descriptor, start: int, count: int) -> bytes:

@@ -6,7 +6,6 @@ NFS, SMB or 9p each of them holds sometimes, by version, mount option and server
 
 import os
 import re
-from pathlib import Path
 from typing import Final
 
 from session_store.errors import ConfigError
@@ -25,7 +24,8 @@ def refuse_network(root: str) -> None:
     Where the system does not list its mounts as Linux does, nothing is known and nothing refused.
     """
     try:
-        mounts = Path(MOUNTS).read_bytes()
+        with open(MOUNTS, "rb") as file:
+            mounts = file.read()
     except OSError:
         return
     kind = kind_of(os.path.realpath(root), os.fsdecode(mounts))

@@ -4,7 +4,6 @@ A wrong setting is refused when it is made, not when it first matters.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import msgspec
@@ -130,6 +129,8 @@ def build(kind: type[C], fields: dict[str, Any]) -> C:
     """Return `kind(**fields)`; a name it does not have is a `ConfigError`."""
     for name in fields:
         if name not in kind.__struct_fields__:
+            from difflib import get_close_matches  # 2 ms that only a mistake has to wait for
+
             near = get_close_matches(name, kind.__struct_fields__, n=1)
             known = near or list(kind.__struct_fields__)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

@@ -1,7 +1,6 @@
 """What a caller may say about a session."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from session_store.errors import InvalidMessageError
@@ -26,6 +25,8 @@ def check_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     for given, value in changes.items():
         name = _SPELLED.get(given, given)
         if name not in _FIELDS:
+            from difflib import get_close_matches  # 2 ms that only a mistake has to wait for
+
             near = get_close_matches(str(given), _FIELDS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"yours to set: {', '.join(_FIELDS)}"
             raise InvalidMessageError(str(given), f"there is no such field to set; {hint}")

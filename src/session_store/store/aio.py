@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from session_store.errors import FileSystemError, LeaseLostError, SessionNotFoundError
+from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
 from session_store.model.config import StoreConfig, make_config
-from session_store.runtime import AsyncRuntime
 
 from .engine import Engine
 from .session import Session

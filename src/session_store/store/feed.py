@@ -15,6 +15,9 @@ from .reader import Reader
 from .records import is_control, read_message
 
 FIRST_WAIT_S: Final = 0.001
+WATCHED_S: Final = 5.0
+"""How long a file is watched until its session is looked for again: it may be deleted though
+nothing is seen of it there, because it never had a log, or the delete was broken off."""
 
 
 class Feed:
@@ -30,6 +33,7 @@ class Feed:
         poll_interval_ms: int,
     ) -> None:
         self._files = files
+        self._watch = files if isinstance(files, Watch) else None
         self._runtime = runtime
         self._index = index
         self._reader = reader
@@ -88,7 +92,7 @@ class Feed:
         return end + (2 if ending == b"\r\n" else 1)
 
     async def _wait(self, path: str, size: int, seconds: float) -> None:
-        if isinstance(self._files, Watch):
-            await self._files.changed(path, size, seconds)
+        if self._watch is not None:
+            await self._watch.changed(path, size, WATCHED_S)
         else:
             await self._runtime.sleep(seconds)

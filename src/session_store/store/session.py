@@ -152,6 +152,8 @@ def compose(
 ) -> MessageLike:
     """Return the message that the arguments of `Session.append` describe."""
     if isinstance(message, Message):
+        if content is None and not fields:
+            return message
         given: dict[str, Any] = structs.asdict(message)
         if inherits_parent(message):
             del given["parent_id"]

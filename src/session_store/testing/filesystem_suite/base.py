@@ -8,8 +8,8 @@ from typing import ClassVar
 import pytest
 
 from session_store.errors import SessionStoreError
+from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import Bindable, FileSystem
-from session_store.runtime import AsyncRuntime
 from session_store.testing.engine_suite import EngineSuite, Opens
 
 from .folder import Folder

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 
 from session_store.errors import ClosedError
+from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import Bindable, FileSystem, Watch
-from session_store.runtime import AsyncRuntime
 
 from . import works
 from .base import Suite

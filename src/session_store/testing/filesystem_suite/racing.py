@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
+from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import Bindable, FileSystem
-from session_store.runtime import AsyncRuntime, run
+from session_store.runtime import run
 from session_store.testing.children import PROCESSES, Children, can_travel
 
 WAYS: Final = ("threads", "tasks", "handles", "processes")

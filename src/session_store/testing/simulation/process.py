@@ -70,6 +70,10 @@ class Process:
         """Return a lock for the tasks of this process."""
         return Mutex(self)
 
+    def event(self) -> "Event":
+        """Return an event for the tasks of this process."""
+        return Event(self)
+
     async def offload(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         """Return what `call` gives, while others run."""
         await self._turn()
@@ -293,6 +297,23 @@ class Fresh(Process):
     async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         """See `FileSystem.read`."""
         return self.disk.find(path).data[start:end]
+
+
+class Event:
+    """An event for the tasks of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._set = False
+
+    def set(self) -> None:
+        """See `session_store.runtime.Event.set`."""
+        self._set = True
+
+    async def wait(self) -> None:
+        """See `session_store.runtime.Event.wait`."""
+        while not self._set:
+            await self._process._turn()
 
 
 class Mutex:

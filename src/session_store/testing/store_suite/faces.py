@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Final, cast
 
 from session_store.runtime import run
-from session_store.store import Session as AsyncSession
-from session_store.store import SessionStore as AsyncStore
+from session_store.store.aio import SessionStore as AsyncStore
+from session_store.store.session import Session as AsyncSession
 from session_store.sync import Session, SessionStore
 
 from .patience import PATIENCE_SECONDS

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from session_store.files.filesystem import FileSystem
 from session_store.model.config import StoreConfig
 from session_store.model.records import Finding
-from session_store.store import SessionStore as AsyncStore
+from session_store.store.aio import SessionStore as AsyncStore
 from session_store.sync import SessionStore
 from session_store.testing.engine_suite import Opens
 from session_store.testing.filesystem_suite.folder import Folder

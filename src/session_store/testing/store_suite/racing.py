@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from session_store.files.filesystem import FileSystem
 from session_store.model.config import StoreConfig
 from session_store.runtime import run
-from session_store.store import SessionStore as AsyncStore
+from session_store.store.aio import SessionStore as AsyncStore
 from session_store.sync import SessionStore
 from session_store.testing.children import PROCESSES, Children, can_travel
 from session_store.testing.engine_suite import Opens

@@ -14,7 +14,7 @@ from session_store.errors import (
     SessionNotFoundError,
     UnknownParentError,
 )
-from session_store.store import SessionStore
+from session_store.store.aio import SessionStore
 from session_store.testing.history import History, Operation
 
 KEY = "shared"

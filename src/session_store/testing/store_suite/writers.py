@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
-from session_store.store import SessionStore
+from session_store.store.aio import SessionStore
 
 from . import works
 from .base import Suite
