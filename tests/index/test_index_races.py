@@ -5,6 +5,7 @@ fail: a simulation that finds nothing proves nothing.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,12 @@ from index_simulation import simulate
 from msgspec import Raw
 from races_sabotage import without_synced_answers, without_the_index_precondition
 
-from session_store.errors import SessionStoreError, StorageFullError
+from session_store.errors import (
+    NotFoundError,
+    SessionStoreError,
+    StorageFullError,
+    UnavailableError,
+)
 from session_store.files import FileStats, InMemoryFileSystem
 from session_store.files.filesystem import ANY, IfVersion, Page
 from session_store.index import JournalIndex, core, records, rotation
@@ -388,6 +394,49 @@ def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
     assert run(reader.has("last"))
 
     assert committed == ["sessions.1.jsonl", "sessions.2.jsonl"]
+
+
+class Vanishing(InMemoryFileSystem):
+    """A journal that cannot be written to, then one that is gone at some look at it."""
+
+    def __init__(self, gone_at: int) -> None:
+        super().__init__()
+        self.full = False
+        self.looks = 0
+        self.gone_at = gone_at
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        if self.full:
+            raise StorageFullError(path, "no space left")
+        return await super().append(path, data, if_size=if_size)
+
+    async def stat(self, path: str) -> FileStats:
+        self.looks += self.full and path == "sessions.1.jsonl"
+        if self.looks == self.gone_at:
+            raise NotFoundError(path)
+        return await super().stat(path)
+
+    async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        if self.looks == self.gone_at and path == "sessions.1.jsonl":
+            raise UnavailableError(path, "not now")
+        return await super().read(path, start, end)
+
+
+@pytest.mark.parametrize("gone_at", [1, 2])
+def test_nothing_is_answered_from_an_index_whose_opening_anew_failed(gone_at: int) -> None:
+    files = Vanishing(gone_at)
+    index = opened(files, save_delay_ms=0)
+    run(index.register("s", None, meta("s")))
+    files.full = True
+    run(index.note_append("s", 5, None))
+    files.looks = 0
+
+    with suppress(UnavailableError):
+        assert run(index.has("s"))
+
+    assert files.looks >= gone_at
+    files.looks = 9
+    assert run(index.has("s"))
 
 
 def test_a_session_made_again_is_not_deleted_by_a_rotation() -> None:

@@ -328,8 +328,9 @@ class JournalIndex(SessionIndexManager):
     async def _ask(self, question: Callable[[IndexState], T]) -> T:
         """Answer from all that others were answered, once that is durable (I2)."""
         async with self._mutex:
-            await self._access.catch_up()
+            # First: where it fails, the index may have to be opened anew.
             await self._write_notes_if_due()
+            await self._access.catch_up()
             answer = question(self._core.state)
         await self._core.settle()
         return answer

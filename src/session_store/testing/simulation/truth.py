@@ -120,6 +120,8 @@ def states_of(lines: list[Line]) -> list[State]:
         elif line.kind == "head":
             control = line.record["control"]
             head, branch = control["messageId"], control["branch"]
+            if head is not None and head not in visible:
+                head = visible[-1] if visible else None  # a hole has taken what was switched to
         elif line.kind == "reset":
             head, branch, visible, said = None, None, (), ()
         elif line.kind == "branch_deleted":

@@ -144,8 +144,10 @@ def _agrees(
     if found != wanted:
         yield f"{name} reads {found}, the bytes say {wanted}"
     known = engine._logs._logs.get(session)
-    if known is not None and (known.tail.head, known.tail.branch) != (state.head, state.branch):
-        yield f"{name} stands at {known.tail.head}, {known.tail.branch}, the bytes say {state}"
+    if known is not None:
+        stands = (finish(known.head()), known.tail.branch)
+        if stands != (state.head, state.branch):
+            yield f"{name} stands at {stands}, the bytes say {state}"
 
 
 def _nothing_left_over(case: Case, final: Final) -> Iterator[str]:
