@@ -97,6 +97,7 @@ class Story:
         run(store.release_lock(session, "worker-1"))
         self._later()
         run(self.files.append(f"{session}/messages.jsonl", TORN))
+        store = self._open()
         run(store.append(session, {"role": "user", "content": "Are you there?"}))
         self._later()
         run(store.delete_branch(session, "small"))
