@@ -17,7 +17,19 @@ PHASES: tuple[Phase, ...] = ("before", "amid", "after")
 LASTING = ("write", "fsync", "fdatasync", "rename")
 """The calls that leave something behind."""
 
-_OTHERS = ("open", "pread", "stat", "fstat", "mkdir", "rmdir", "unlink", "utime", "scandir")
+_OTHERS = (
+    "open",
+    "pread",
+    "lseek",
+    "stat",
+    "lstat",
+    "fstat",
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "utime",
+    "scandir",
+)
 
 
 class Calls:

@@ -5,22 +5,19 @@ Every method is one attempt that never waits: whoever meets a taken lock gets `B
 
 import errno
 import os
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import partial
-from os import SEEK_END, lseek, lstat
 from typing import Final
 
-from session_store.errors import ConflictError, NotFoundError, UnavailableError
+from session_store.errors import ConflictError, FileSystemError, NotFoundError, UnavailableError
 
 from . import posix
 from .descriptors import Descriptor
 from .drafts import Parts
 from .logs import Log, Logs
 from .posix import BusyError, MovedError
-from .tree import ATTEMPTS, Tree
+from .tree import ATTEMPTS, GONE, Tree
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND
-_LOCK: Final = LOCK_EX | LOCK_NB
 _READ_ONLY: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -82,31 +79,49 @@ class Appending:
             return False
         fd = log.descriptor.fd
         try:
-            flock(fd, _LOCK)
+            posix.lock(fd)
             try:
-                if lseek(fd, 0, SEEK_END) != size:
+                if os.lseek(fd, 0, os.SEEK_END) != size:
                     return False
                 posix.append_all(fd, path, size, data)
-                # A write into an inode that was unlinked meanwhile has not happened.
-                found = lstat(log.place)
-                if found.st_ino != log.ino or found.st_dev != log.dev:
+                if not self._landed(log):
                     return False
                 self._logs.remember(log, size, data)
                 return True
             finally:
-                flock(fd, LOCK_UN)
-        except (BlockingIOError, FileNotFoundError):
+                posix.unlock(fd)
+        except BusyError:
             return False
+        except FileSystemError:
+            raise
         except OSError as error:
             raise posix.translate(path, error) from error
         finally:
             log.mutex.release()
 
+    def _landed(self, log: Log) -> bool:
+        """Return whether the path has the inode that was written to; else nothing has happened.
+
+        Raises `UnavailableError` with `unknown` if that cannot be told.
+        """
+        try:
+            if log.is_at(os.lstat(log.place)):
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise UnavailableError(log.path, posix.reason_of(error), unknown=True) from error
+        with posix.translated(log.path, unknown=True):
+            if self._tree.has_moved():
+                # With what was written in it, and it may come back.
+                raise UnavailableError(log.path, GONE, unknown=True)
+        return False
+
     def size_now(self, path: str) -> int | None:
         """Do what `Direct.size_now` says, if the file is open."""
         log = self._logs.peek(path)
         # Not `fstat`, which takes four times as long to build its answer.
-        return None if log is None else lseek(log.descriptor.fd, 0, SEEK_END)
+        return None if log is None else os.lseek(log.descriptor.fd, 0, os.SEEK_END)
 
     def let_go(self, path: str) -> None:
         """Close what was open at `path` or below and was removed or replaced there on purpose."""
@@ -131,10 +146,7 @@ class Appending:
                 if if_size is not None and if_size != start:
                     raise ConflictError(path, expected=if_size, actual=start)
                 posix.append_all(fd, path, start, data)
-                with posix.translated(path, unknown=True):
-                    found = self._tree.status(path)
-                # A write into an inode that was unlinked meanwhile has not happened.
-                if not log.is_at(found):
+                if not self._landed(log):
                     return None
                 self._logs.remember(log, start, data)
                 return start + len(data)

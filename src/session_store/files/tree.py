@@ -21,7 +21,7 @@ _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
 _FOLDER: Final = _ROOT | os.O_NOFOLLOW
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK
 
-_GONE: Final = (
+GONE: Final = (
     "the root folder is not in its place any more (moved, removed, or its disk unmounted); "
     "bring it back, or open the store anew"
 )
@@ -47,6 +47,11 @@ class Tree:
         Good for comparing with what was opened safely, not for opening.
         """
         return posix.status(f"{self.root}/{path}" if path else f"{self.root}/.")
+
+    def has_moved(self) -> bool:
+        """Return whether another folder, or none, is where the root was."""
+        found = self.status("")
+        return found is None or (found.st_dev, found.st_ino) != self._identity
 
     def open(self, parts: Parts, path: str) -> Chain | None:
         """Return the open folders, or None if one of them is not there."""
@@ -136,7 +141,7 @@ class Tree:
         except FileNotFoundError:
             if known is None:
                 return None
-            raise UnavailableError(path, _GONE) from None
+            raise UnavailableError(path, GONE) from None
         except NotADirectoryError:
             raise UnavailableError(
                 path, "the root, or what should be a folder above it, is a file"
@@ -146,7 +151,7 @@ class Tree:
         if known is None:
             self._identity = identity
         elif identity != known:
-            raise UnavailableError(path, _GONE)
+            raise UnavailableError(path, GONE)
         return root
 
     def _open_folder(self, parent: Descriptor, name: str, path: str) -> Descriptor:

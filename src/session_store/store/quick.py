@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.json import Encoder
 
+from session_store.errors import AppendUnknownError, UnavailableError
 from session_store.files.filesystem import Direct
 from session_store.index.journal import JournalIndex
 from session_store.jsonl.lines import close_line
@@ -77,7 +78,7 @@ class Quick:
                 branch=tail.branch,
             )
             line = close_line(encode(message))
-            if len(line) > self._max_bytes or not self._append(log.path, line, log.size):
+            if len(line) > self._max_bytes or not self._put(log, line, message.id):
                 return None
             self._owe(log.path)
             log.wrote_one(message, line)
@@ -120,7 +121,7 @@ class Quick:
             data = b"".join(lines)
             if max(map(len, lines)) > self._max_bytes:
                 return None
-            if not self._append(log.path, data, log.size):
+            if not self._put(log, data, parent or ""):
                 return None
             self._owe(log.path)
             log.wrote(messages, lines, log.size + len(data))
@@ -128,6 +129,14 @@ class Quick:
             return messages, told
         finally:
             self._logs.leave(log)
+
+    def _put(self, log: SessionLog, data: bytes, last_id: str) -> bool:
+        try:
+            return self._append(log.path, data, log.size)
+        except UnavailableError as error:
+            if error.unknown:
+                raise AppendUnknownError(log.session_id, last_id, error.reason) from error
+            raise
 
     def _take(self, session_id: str) -> SessionLog | None:
         """Return the log, until it is left, if a message may now be added to its head."""
