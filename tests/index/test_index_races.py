@@ -15,6 +15,7 @@ from msgspec import Raw
 from races_sabotage import without_synced_answers, without_the_index_precondition
 
 from session_store.errors import (
+    ConflictError,
     NotFoundError,
     SessionStoreError,
     StorageFullError,
@@ -397,16 +398,20 @@ def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
 
 
 class Vanishing(InMemoryFileSystem):
-    """A journal that cannot be written to, then one that is gone at some look at it."""
+    """A journal that cannot be written to, and is gone at some look at it."""
 
     def __init__(self, gone_at: int) -> None:
         super().__init__()
         self.full = False
+        self.refused = 0
         self.looks = 0
         self.gone_at = gone_at
 
     async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
         if self.full:
+            self.refused += 1
+            if self.refused == 2:  # so that it looks again
+                raise ConflictError(path)
             raise StorageFullError(path, "no space left")
         return await super().append(path, data, if_size=if_size)
 
