@@ -411,7 +411,7 @@ class Vanishing(InMemoryFileSystem):
         if self.full:
             self.refused += 1
             if self.refused == 2:  # so that it looks again
-                raise ConflictError(path)
+                raise ConflictError(path, expected=0, actual=1)
             raise StorageFullError(path, "no space left")
         return await super().append(path, data, if_size=if_size)
 
