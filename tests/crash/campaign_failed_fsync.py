@@ -179,7 +179,7 @@ def _work(
 def _count_saved(counted: Numbers) -> None:
     repair = Syncing._repair
 
-    def counting(self: Syncing, log: Log, *args: object) -> Log | None:
+    def counting(self: Syncing, log: Log, *args: object) -> bool:
         saved = repair(self, log, *args)  # type: ignore[arg-type]
         counted[1] += 1
         return saved
