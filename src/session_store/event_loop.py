@@ -48,9 +48,11 @@ class AsyncRuntime(Chance):
 
 
 class _TaskMutex(asyncio.Lock):
-    def try_enter(self) -> bool:
+    def enter_now(self) -> bool:
         # No other task runs during a plain call, so there is nothing to take.
         return not self.locked()
+
+    try_enter = enter_now
 
     def leave(self) -> None:
         pass

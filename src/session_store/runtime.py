@@ -21,14 +21,21 @@ Ts = TypeVarTuple("Ts")
 
 
 class Mutex(AbstractAsyncContextManager[Any], Protocol):
-    """A lock for `async with`; and for plain calls, which never wait and never suspend."""
+    """A lock for `async with`; and for plain calls, which never suspend."""
+
+    def enter_now(self) -> bool:
+        """Take the lock for a plain call that ends in `leave`; False if that would suspend.
+
+        A thread waits until it is free.
+        """
+        ...
 
     def try_enter(self) -> bool:
-        """Take the lock if it is free, for a plain call that ends in `leave`."""
+        """Take the lock as `enter_now` does, and only if it is free."""
         ...
 
     def leave(self) -> None:
-        """Give back what `try_enter` took."""
+        """Give back what was taken by a plain call."""
         ...
 
 
@@ -120,10 +127,11 @@ class BlockingRuntime(Chance):
 
 
 class _ThreadMutex:
-    __slots__ = ("_lock", "leave")
+    __slots__ = ("_lock", "enter_now", "leave")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.enter_now = self._lock.acquire
         self.leave = self._lock.release
 
     def try_enter(self) -> bool:

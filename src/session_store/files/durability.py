@@ -9,7 +9,7 @@ from typing import Final, Literal
 from session_store.errors import NotFoundError, SessionStoreError
 from session_store.runtime import GroupCommit, Runtime, on_fork
 
-from .filesystem import FileSystem
+from .filesystem import FileSystem, is_direct
 
 Mode = Literal["fsync", "interval", "os"]
 
@@ -36,13 +36,15 @@ class Durability:
         self.interval_ms = interval_ms
         self._files = files
         self._runtime = runtime
+        self._sync_now = files.sync_now if runtime.blocking and is_direct(files) else None
         self._start()
         on_fork(self)
 
     async def committed(self, path: str) -> None:
         """Return when what was appended to `path` is as durable as the mode promises."""
         if self.mode == "fsync":
-            await self._files.sync(path)
+            if self._sync_now is None or not self._sync_now(path):
+                await self._files.sync(path)
         else:
             self.owe(path)
 

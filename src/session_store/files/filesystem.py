@@ -174,6 +174,17 @@ class Direct(Protocol):
         """
         ...
 
+    def is_now(self, path: str, size: int) -> bool:
+        """Return whether the file at `path` has `size` bytes, if one look can tell, else False."""
+        ...
+
+    def sync_now(self, path: str) -> bool:
+        """Do `sync(path)`, blocking, and return True; or do nothing, if others sync it too.
+
+        Raises what `sync` raises.
+        """
+        ...
+
 
 def is_direct(files: object) -> TypeGuard[Direct]:
     """Return whether it is `Direct`, and its `append_now` no older than its `append`."""

@@ -134,6 +134,19 @@ class RealFileSystem:
         """See `Direct.size_now`."""
         return self._appending.size_now(path)
 
+    def is_now(self, path: str, size: int) -> bool:
+        """See `Direct.is_now`."""
+        try:
+            return os.lstat(f"{self._tree.root}/{path}").st_size == size
+        except OSError:
+            return False
+
+    def sync_now(self, path: str) -> bool:
+        """See `Direct.sync_now`."""
+        log = self._shared.logs.peek(path)
+        with translated(path):
+            return log is not None and self._shared.syncing.run_now(log, self._runtime.token)
+
     async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
         """See `FileSystem.delete`."""
         parts = self._split(path)

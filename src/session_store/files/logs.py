@@ -5,13 +5,15 @@ fsync the page cache is no longer a witness (PROTOCOLS A7).
 """
 
 import os
+import resource
 import threading
 from collections import OrderedDict, deque
 from typing import Final
 
 from .descriptors import Descriptor
 
-LOGS_MAX_OPEN: Final = 128
+LOGS_MAX_OPEN: Final = 1024
+"""Of these, or of a quarter of what the process may open, whatever is less."""
 UNSYNCED_MAX_BYTES: Final = 8 << 20
 
 
@@ -59,13 +61,19 @@ class Log:
         return found is not None and found.st_ino == self.ino and found.st_dev == self.dev
 
 
+def _max_open() -> int:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = allowed == resource.RLIM_INFINITY
+    return LOGS_MAX_OPEN if unlimited else min(LOGS_MAX_OPEN, max(1, allowed // 4))
+
+
 class Logs:
     """The open logs of one file system, the most recently used ones."""
 
     def __init__(
-        self, max_open: int = LOGS_MAX_OPEN, max_unsynced_bytes: int = UNSYNCED_MAX_BYTES
+        self, max_open: int | None = None, max_unsynced_bytes: int = UNSYNCED_MAX_BYTES
     ) -> None:
-        self._max_open = max_open
+        self._max_open = max_open or _max_open()
         self._max_bytes = max_unsynced_bytes
         self._start()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from session_store.errors import NotFoundError, UnavailableError
 
 from . import posix
-from .drafts import Parts, draft_name
+from .drafts import Parts, draft_name, split_path
 from .logs import Log, Logs
 from .posix import BusyError
 from .replacement import holds, replace
@@ -42,6 +42,17 @@ class Syncing:
                 return self._run(log, parts, token)
         finally:
             self._logs.end_sync(log)
+
+    def run_now(self, log: Log, token: Token) -> bool:
+        """Do what `run` does, or nothing if somebody else syncs the log or it needs a look."""
+        if log.failed or log.adopted or not log.sync_mutex.acquire(False):
+            return False
+        self._logs.begin_sync(log)
+        try:
+            return not log.failed and self._run(log, split_path(log.path), token)
+        finally:
+            self._logs.end_sync(log)
+            log.sync_mutex.release()
 
     def _run(self, log: Log, parts: Parts, token: Token) -> bool:
         owed = self._logs.owed(log)

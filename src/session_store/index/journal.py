@@ -63,6 +63,7 @@ class JournalIndex(SessionIndexManager):
         self._recalled: Base | None = None
         self._monotonic = runtime.monotonic
         self._size_now = files.size_now if is_direct(files) else None
+        self._is_now = files.is_now if is_direct(files) else None
         on_fork(self)
 
     def after_fork(self) -> None:
@@ -156,6 +157,19 @@ class JournalIndex(SessionIndexManager):
         """See `SessionIndexManager.resolve_key`."""
         return await self._ask(lambda state: state.resolve(key))
 
+    def resolve_now(self, key: str) -> str | None:
+        """Return what `resolve_key` would if that takes no more than a look, else None."""
+        core = self._core
+        if self._is_now is None or not self._mutex.enter_now():
+            return None
+        try:
+            if not core.stands or self._lazy.due(self._monotonic()):
+                return None
+            place = core.place
+            return core.state.resolve(key) if self._is_now(place.path, place.size) else None
+        finally:
+            self._mutex.leave()
+
     async def keys_of(self, session_id: str) -> list[str]:
         """See `SessionIndexManager.keys_of`."""
         return await self._ask(
@@ -181,7 +195,7 @@ class JournalIndex(SessionIndexManager):
     ) -> bool:
         """Note an append; False if that, or whether the session is there still, takes more."""
         core = self._core
-        if not self._mutex.try_enter():
+        if not self._mutex.enter_now():
             return False
         try:
             return (

@@ -35,7 +35,7 @@ class Catalogue(Opened):
         """
         await self._ready()
         check_key(key)
-        known = await self._index.resolve_key(key)
+        known = self._index.resolve_now(key) or await self._index.resolve_key(key)
         if known is not None:
             return known
         now = self._runtime.now_ms()

@@ -55,9 +55,9 @@ class Logs:
             return log
 
     def try_take(self, session_id: str) -> SessionLog | None:
-        """Return the log, nobody else's until `leave`, if it is known and free just now."""
+        """Return the log, nobody else's until `leave`, if it is known and may be taken now."""
         log = self._logs.get(session_id)
-        return log if log is not None and log.mutex.try_enter() else None
+        return log if log is not None and log.mutex.enter_now() else None
 
     def leave(self, log: SessionLog) -> None:
         """Give back what `try_take` took."""

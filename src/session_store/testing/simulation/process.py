@@ -278,6 +278,14 @@ class Brisk(Process):
         inode = self.disk.files.get(path)
         return None if inode is None else len(inode.data)
 
+    def is_now(self, path: str, size: int) -> bool:
+        """See `Direct.is_now`."""
+        return self.size_now(path) == size
+
+    def sync_now(self, path: str) -> bool:
+        """See `Direct.sync_now`; what it would do, `sync` does."""
+        return False
+
 
 class Fresh(Process):
     """A process that comes when all others have gone, and never waits."""
@@ -329,6 +337,8 @@ class Mutex:
         """Take it if it is free."""
         taken, self._taken = self._taken, True
         return not taken
+
+    enter_now = try_enter
 
     def leave(self) -> None:
         """Give it back."""
