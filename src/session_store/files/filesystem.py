@@ -174,6 +174,10 @@ class Direct(Protocol):
         """
         ...
 
+    def read_now(self, path: str, start: int, end: int) -> bytes:
+        """Return these bytes of the file of which `size_now` tells, fewer where it ends before."""
+        ...
+
     def is_now(self, path: str, size: int) -> bool:
         """Return whether the file at `path` has `size` bytes, if one look can tell, else False."""
         ...

@@ -134,6 +134,12 @@ class RealFileSystem:
         """See `Direct.size_now`."""
         return self._appending.size_now(path)
 
+    def read_now(self, path: str, start: int, end: int) -> bytes:
+        """See `Direct.read_now`."""
+        log = self._shared.logs.peek(path)
+        with translated(path):
+            return b"" if log is None else posix.read_range(log.descriptor.fd, start, end - start)
+
     def is_now(self, path: str, size: int) -> bool:
         """See `Direct.is_now`."""
         try:

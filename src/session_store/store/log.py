@@ -139,6 +139,17 @@ class SessionLog:
                 await self._open(size)
             self.size = size
 
+    def read_on(self, data: bytes) -> bool:
+        """Take in what stands right behind a log that was `whole`; False if it must be read anew."""
+        assert self._scanner is not None
+        try:
+            self._take(self._scanner.feed(data))
+        except Retracted:
+            self.forget()
+            return False
+        self.size += len(data)
+        return True
+
     def forget(self) -> None:
         """Let go of all that was read."""
         self._scanner = None

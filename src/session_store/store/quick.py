@@ -24,6 +24,10 @@ from session_store.runtime import Runtime
 from .log import SessionLog
 from .logs import Logs
 
+TRIES: Final = 4
+NEAR_BYTES: Final = 1 << 16
+"""What others have appended since is read at once up to so much."""
+
 _encode: Final = Encoder().encode
 
 
@@ -41,6 +45,8 @@ class Quick:
         owe: Callable[[str], None],
     ) -> None:
         self._append = files.append_now
+        self._size = files.size_now
+        self._read = files.read_now
         self._owe = owe
         self._landed = index.landed_now
         self._new_id = runtime.new_id
@@ -64,21 +70,29 @@ class Quick:
         if log is None:
             return None
         try:
-            tail, now = log.tail, self._now_ms()
-            message = Message(
-                id=self._new_id(),
-                parent_id=tail.head,
-                type=draft.type,
-                timestamp=draft.timestamp or now,
-                role=draft.role,
-                content=draft.content,
-                tool_calls=draft.tool_calls,
-                tool_result=draft.tool_result,
-                metadata=draft.metadata,
-                branch=tail.branch,
-            )
-            line = close_line(encode(message))
-            if len(line) > self._max_bytes or not self._put(log, line, message.id):
+            message_id, now = self._new_id(), self._now_ms()
+            for _ in range(TRIES):
+                tail = log.tail
+                message = Message(
+                    id=message_id,
+                    parent_id=tail.head,
+                    type=draft.type,
+                    timestamp=draft.timestamp or now,
+                    role=draft.role,
+                    content=draft.content,
+                    tool_calls=draft.tool_calls,
+                    tool_result=draft.tool_result,
+                    metadata=draft.metadata,
+                    branch=tail.branch,
+                )
+                line = close_line(encode(message))
+                if len(line) > self._max_bytes:
+                    return None
+                if self._put(log, line, message_id):
+                    break
+                if not self._read_on(log):
+                    return None
+            else:
                 return None
             self._owe(log.path)
             log.wrote_one(message, line)
@@ -138,18 +152,28 @@ class Quick:
                 raise AppendUnknownError(log.session_id, last_id, error.reason) from error
             raise
 
+    def _read_on(self, log: SessionLog) -> bool:
+        """Read what others have appended, and return whether a message may be added now."""
+        start, end = log.size, self._size(log.path) or 0
+        if not start < end <= start + NEAR_BYTES:
+            # Nothing but a lock that others hold just now; or more than is read in passing.
+            return start == end
+        data = self._read(log.path, start, end)
+        return len(data) == end - start and log.read_on(data) and self._may_add(log)
+
     def _take(self, session_id: str) -> SessionLog | None:
         """Return the log, until it is left, if a message may now be added to its head."""
         log = self._logs.try_take(session_id)
-        if log is None:
-            return None
-        lease, head = self._lease(session_id), log.tail.head
-        if (
+        if log is None or self._may_add(log):
+            return log
+        self._logs.leave(log)
+        return None
+
+    def _may_add(self, log: SessionLog) -> bool:
+        lease, head = self._lease(log.session_id), log.tail.head
+        return (
             head is not None
             and log.whole
             and log.tail.met(head)
             and (lease is None or not lease.lost)
-        ):
-            return log
-        self._logs.leave(log)
-        return None
+        )

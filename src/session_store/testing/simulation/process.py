@@ -278,6 +278,11 @@ class Brisk(Process):
         inode = self.disk.files.get(path)
         return None if inode is None else len(inode.data)
 
+    def read_now(self, path: str, start: int, end: int) -> bytes:
+        """See `Direct.read_now`."""
+        inode = self.disk.files.get(path)
+        return b"" if inode is None else bytes(inode.data[start:end])
+
     def is_now(self, path: str, size: int) -> bool:
         """See `Direct.is_now`."""
         return self.size_now(path) == size
