@@ -38,7 +38,13 @@ def append_without_precondition() -> None:
     async def blind(self: RealFileSystem, path: str, data: bytes, **_: Any) -> int:
         return await append(self, path, data)
 
+    append_now = RealFileSystem.append_now
+
+    def blind_now(self: RealFileSystem, path: str, data: bytes, size: int) -> bool:
+        return append_now(self, path, data, self.size_now(path) or size)
+
     RealFileSystem.append = blind  # type: ignore[method-assign, assignment]
+    RealFileSystem.append_now = blind_now  # type: ignore[method-assign]
 
 
 def take_over_without_fence() -> None:

@@ -118,7 +118,7 @@ def _held_up(folder: Path, seed: int, sabotage: Sabotage) -> list[str]:
         for writer in writers[1:]:
             writer.start()
         wait_until(lambda: len(store.get_messages(slow)) == GROUP + 2, "what stands in the log")
-        wait_until(lambda: asked.count(log) > before + GROUP, "all who want a sync")
+        wait_until(lambda: asked.count(log) >= before + GROUP, "all who want a sync")
         wait_until(lambda: _renewals(store, slow) >= renewed + RENEWALS, "renewals of the lease")
         gate.set()
         for writer in writers:

@@ -15,14 +15,12 @@ from proc_sabotage import (
     take_over_without_fence,
 )
 
-from session_store.files.logs import LOGS_MAX_OPEN
-
 SHORT = proc_soak.Plan(
     seconds=1.5,
     sessions=20,
     processes=4,
     kill_every=0.1,
-    small_files=LOGS_MAX_OPEN,
+    small_files=64,
     small_bytes=64 << 20,
 )
 

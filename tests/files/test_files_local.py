@@ -526,6 +526,16 @@ class TestDescriptors:
         assert len(open_below(root)) == logs_module.LOGS_MAX_OPEN
         assert run(files.append("s0/f", b"2", if_size=1)) == 2
 
+    def test_they_are_a_quarter_of_what_the_process_may_open(
+        self, root: Path, open_below: OpenBelow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logs_module.resource, "getrlimit", lambda _: (64, 4096))
+        files = RealFileSystem(root)
+        for n in range(20):
+            run(files.append(f"s{n}/f", b"1"))
+
+        assert len(open_below(root)) == 16
+
     def test_close_lets_go_of_all(self, root: Path, open_below: OpenBelow) -> None:
         files = RealFileSystem(root)
         for n in range(20):

@@ -266,6 +266,61 @@ class TestGroupCommit:
         assert disk.synced
 
 
+class TestAtOnce:
+    """`Direct.sync_now`: what `sync` does, or nothing."""
+
+    def test_bytes_and_names_are_synced_of_a_file_that_is_open(
+        self, root: Path, files: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"1"))
+
+        assert files.sync_now("log")
+        assert not files.sync_now("other")
+
+        assert disk.synced == [str(root / "log"), str(root), str(root.parent)]
+
+    def test_while_another_syncs_nothing_is_done(
+        self, root: Path, files: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"1"))
+        answers: list[bool] = []
+
+        def meanwhile() -> None:
+            disk.before_data = lambda: None
+            answers.append(files.sync_now("log"))
+
+        disk.before_data = meanwhile
+
+        assert files.sync_now("log")
+
+        assert answers == [False]
+        assert disk.synced == [str(root / "log"), str(root), str(root.parent)]
+
+    def test_what_fails_is_saved_into_a_new_inode(
+        self, root: Path, files: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"one\n"))
+        run(files.sync("log"))
+        run(files.append("log", b"two\n"))
+        inode = (root / "log").stat().st_ino
+        disk.fail_data = 1
+
+        assert files.sync_now("log")
+
+        assert (root / "log").stat().st_ino != inode
+        assert (root / "log").read_bytes() == b"one\ntwo\n"
+
+    def test_a_copy_that_took_the_path_is_left_to_sync(
+        self, root: Path, files: RealFileSystem, disk: Disk
+    ) -> None:
+        run(files.append("log", b"1"))
+        run(files.sync("log"))
+        (root / "copy").write_bytes(b"1")
+        disk.before_data = lambda: (root / "copy").exists() and (root / "copy").rename(root / "log")
+
+        assert not files.sync_now("log")
+
+
 class TestFailedSync:
     def test_the_bytes_move_to_a_new_inode_and_all_goes_on(
         self, root: Path, files: RealFileSystem, other: RealFileSystem, disk: Disk

@@ -19,9 +19,10 @@ from session_store import (
     ToolResult,
     UnavailableError,
 )
+from session_store.index.journal import JournalIndex
 from session_store.runtime import run
 from session_store.store.engine import Engine
-from session_store.store.quick import Quick
+from session_store.store.quick import NEAR_BYTES, Quick
 from session_store.sync import SessionStore
 from session_store.testing.simulation import World
 from session_store.testing.simulation.process import Brisk, Fresh
@@ -191,9 +192,11 @@ def test_a_delete_whose_folder_is_still_there_is_seen(opened: Open, tmp_path: Pa
         store.append(session, SAID[0])
 
 
-@pytest.mark.parametrize("how", ["replaced", "grown"])
+@pytest.mark.parametrize(
+    ("how", "short"), [("replaced", False), ("grown", True), ("far", False), ("torn", False)]
+)
 def test_what_another_did_to_the_log_is_seen_first(
-    opened: Open, landed: list[str], tmp_path: Path, how: str
+    opened: Open, landed: list[str], tmp_path: Path, how: str, short: bool
 ) -> None:
     store = opened()
     session = store.resolve("key")
@@ -205,11 +208,14 @@ def test_what_another_did_to_the_log_is_seen_first(
         draft.write_bytes(path.read_bytes())
         os.replace(draft, path)
     else:
-        mine = opened().append(session, SAID[1])
+        text = "x" * (NEAR_BYTES if how == "far" else 1)
+        mine = opened().append(session, Message(type="user", role="user", content=text))
+        if how == "torn":
+            path.write_bytes(path.read_bytes() + b'{"id":"')
 
     said = store.append(session, SAID[0])
 
-    assert landed == [session]
+    assert landed == [session] * (1 + short)
     assert said.parent_id == mine.id
     assert opened().get_messages(session)[-1] == said
 
@@ -318,3 +324,26 @@ def test_what_was_appended_since_the_tree_was_read_is_in_it(opened: Open) -> Non
     assert [message.id for message in store.get_messages(session)] == said
     assert [message.id for message in store.get_linear_history(session)] == said
     assert store.check().ok
+
+
+def test_a_known_key_takes_one_look_and_what_another_did_is_seen(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = opened(), opened()
+    session = store.resolve("key")
+    asked: list[str] = []
+    resolve_key = JournalIndex.resolve_key
+
+    async def counted(self: JournalIndex, key: str) -> str | None:
+        asked.append(key)
+        return await resolve_key(self, key)
+
+    monkeypatch.setattr(JournalIndex, "resolve_key", counted)
+
+    assert store.resolve("key") == session
+    assert asked == []
+
+    other.delete_session(session)
+
+    assert store.resolve("key") != session
+    assert asked == ["key"]

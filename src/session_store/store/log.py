@@ -140,7 +140,7 @@ class SessionLog:
             self.size = size
 
     def read_on(self, data: bytes) -> bool:
-        """Take in what stands right behind a log that was `whole`; False if it must be read anew."""
+        """Take in what stands behind a log that was `whole`; False if it must be read anew."""
         assert self._scanner is not None
         try:
             self._take(self._scanner.feed(data))
