@@ -9,12 +9,13 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo test check campaign clean
+.PHONY: help demo test check bench campaign clean
 
 help:
 	@echo "make demo      see what it does, in a minute"
 	@echo "make test      run all tests, with coverage"
 	@echo "make check     format, lint, types, and the tests of the code base itself"
+	@echo "make bench     measure it beside its peers, for an hour; QUICK=1 for three minutes"
 	@echo "make campaign  break it for hours; SHORT=1 for minutes, ONLY=sigkill for one part"
 	@echo "make clean     remove what these made"
 
@@ -35,13 +36,16 @@ check: $(VENV)/.dev
 	$(BIN)/pyright
 	$(BIN)/pytest -q tests/house
 
+bench: $(VENV)/.demo
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--out docs/benchmarks)
+
 campaign: $(VENV)/.campaign
 	$(BIN)/python tests/crash/campaign.py $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) build dist demo-sessions .coverage .coverage.* .hypothesis \
-		.mypy_cache .pytest_cache .ruff_cache
-	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+		.mypy_cache .pytest_cache .ruff_cache benchmarks/.envs
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the demo needs: the package and its command.
 $(VENV)/.demo: pyproject.toml constraints.txt
