@@ -130,13 +130,21 @@ class WorldMutex:
     def __init__(self) -> None:
         self._taken = False
 
+    def try_enter(self) -> bool:
+        taken, self._taken = self._taken, True
+        return not taken
+
+    enter_now = try_enter
+
+    def leave(self) -> None:
+        self._taken = False
+
     async def __aenter__(self) -> None:
-        while self._taken:
+        while not self.try_enter():
             await Pause()
-        self._taken = True
 
     async def __aexit__(self, *_: object) -> None:
-        self._taken = False
+        self.leave()
 
 
 async def worker(world: World, store: MiniStore, owner: str) -> None:

@@ -102,7 +102,8 @@ def test_the_short_way_writes_what_the_long_way_writes() -> None:
 
         logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
         assert run(engine.get_messages(session)) == answers
-        assert run(engine.get_metadata(session)).message_count == len(SAID)
+        counted = run(engine.get_metadata(session))
+        assert counted is not None and counted.message_count == len(SAID)
     assert logs[0] == logs[1]
     assert files[0].landed == len(SAID) - 1
 
@@ -120,7 +121,8 @@ def test_the_short_way_writes_a_batch_as_the_long_way_does() -> None:
 
         logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
         assert run(engine.get_messages(session))[1:] == answers
-        assert run(engine.get_metadata(session)).message_count == len(SAID) + 2
+        counted = run(engine.get_metadata(session))
+        assert counted is not None and counted.message_count == len(SAID) + 2
         assert run(engine.check()).ok
     assert logs[0] == logs[1]
     assert files[0].landed == 2
@@ -139,7 +141,8 @@ def test_the_branch_that_was_switched_to_goes_on(opened: Open, landed: list[str]
     assert landed.count(session) >= 3
     assert [message.branch for message in said] == ["other"] * 3
     assert [message.parent_id for message in said] == [root.id, said[0].id, said[1].id]
-    assert store.get_branch(session, "other").leaf_message_id == said[-1].id
+    branch = store.get_branch(session, "other")
+    assert branch is not None and branch.leaf_message_id == said[-1].id
 
 
 def test_who_lost_the_lease_is_refused(opened: Open, landed: list[str], tmp_path: Path) -> None:

@@ -121,8 +121,7 @@ class JournalIndex(SessionIndexManager):
 
         def report(_: IndexState) -> list[Finding]:
             core = self._core
-            found = [*core.repairs, *core.findings]
-            base, place = core.base, core.place
+            found, base, place = [*core.repairs, *core.findings], core.base, core.place
             if base is not None and (base.epoch, base.size) != (place.epoch, place.offset):
                 detail = (
                     "it lags behind the journal; flush(snapshot=True) writes it while it is small"
@@ -165,8 +164,8 @@ class JournalIndex(SessionIndexManager):
         try:
             if not core.stands or self._lazy.due(self._monotonic()):
                 return None
-            place = core.place
-            return core.state.resolve(key) if self._is_now(place.path, place.size) else None
+            same = self._is_now(core.place.path, core.place.size)
+            return core.state.resolve(key) if same else None
         finally:
             self._mutex.leave()
 
@@ -198,14 +197,13 @@ class JournalIndex(SessionIndexManager):
         if not self._mutex.enter_now():
             return False
         try:
+            noted = (now_ms, size, count, last_id)
             return (
                 self._size_now is not None
                 and core.stands
                 and session_id in core.state.sessions
                 and self._size_now(core.place.path) == core.place.size
-                and self._lazy.put_append(
-                    session_id, (now_ms, size, count, last_id), self._monotonic()
-                )
+                and self._lazy.put_append(session_id, noted, self._monotonic())
             )
         finally:
             self._mutex.leave()

@@ -68,10 +68,10 @@ class Opened:
         )
         self._writer.locks = self._locks
         self._logs = self._writer.logs
-        self._quick = None
-        if is_direct(self._files) and config.auto_reset is None:
+        self._quick, direct = None, self._files
+        if is_direct(direct) and config.auto_reset is None:
             self._quick = Quick(
-                self._files,
+                direct,
                 runtime,
                 config,
                 self._index,
