@@ -98,8 +98,7 @@ class Chance:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     def new_id(self) -> str:
         return str(uuid_utils.uuid7())

@@ -50,7 +50,8 @@ class Durability:
 
     def owe(self, path: str) -> None:
         """Remember that `path` has bytes to be synced later, if it is not done at once."""
-        if self.mode != "fsync":
+        # Who finds it there wrote before it is taken out, and that is before it is synced.
+        if self.mode != "fsync" and path not in self._dirty:
             with self._guard:
                 self._dirty[path] = None
 

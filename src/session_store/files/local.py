@@ -132,7 +132,9 @@ class RealFileSystem:
 
     def size_now(self, path: str) -> int | None:
         """See `Direct.size_now`."""
-        return self._appending.size_now(path)
+        log = self._shared.logs.peek(path)
+        # Not `fstat`, which takes four times as long to build its answer.
+        return None if log is None else os.lseek(log.descriptor.fd, 0, os.SEEK_END)
 
     def read_now(self, path: str, start: int, end: int) -> bytes:
         """See `Direct.read_now`."""

@@ -67,20 +67,16 @@ class Base(NamedTuple):
 
 
 class Place:
-    """How far a journal was read: whole lines up to `offset`, a torn tail up to `size`."""
+    """How far the journal at `path` was read: whole lines to `offset`, a torn tail to `size`."""
 
-    __slots__ = ("epoch", "last", "offset", "size", "tail")
+    __slots__ = ("epoch", "last", "offset", "path", "size", "tail")
 
     def __init__(self, epoch: int, offset: int) -> None:
         self.epoch = epoch
+        self.path = journal_path(epoch)
         self.offset = self.size = offset
         self.tail = b""
         self.last = -1
-
-    @property
-    def path(self) -> str:
-        """Return where the journal is."""
-        return journal_path(self.epoch)
 
 
 class Core:

@@ -240,7 +240,8 @@ class SessionLog:
     @property
     def whole(self) -> bool:
         """Return whether the log is known up to its last byte, and that ends a settled line."""
-        return self._scanner is not None and self._scanner.settled == self.size > 0
+        scanner = self._scanner
+        return scanner is not None and scanner.settled == self.size > 0
 
     def wrote_one(self, message: Message, line: bytes) -> None:
         """Take in a message that was just appended in `line`, where the log was `whole`."""

@@ -88,8 +88,13 @@ class Quick:
                 line = close_line(encode(message))
                 if len(line) > self._max_bytes:
                     return None
-                if self._put(log, line, message_id):
-                    break
+                try:
+                    if self._append(log.path, line, log.size):
+                        break
+                except UnavailableError as error:
+                    if error.unknown:
+                        raise AppendUnknownError(session_id, message_id, error.reason) from error
+                    raise
                 if not self._read_on(log):
                     return None
             else:
@@ -135,22 +140,20 @@ class Quick:
             data = b"".join(lines)
             if max(map(len, lines)) > self._max_bytes:
                 return None
-            if not self._put(log, data, parent or ""):
-                return None
+            try:
+                if not self._append(log.path, data, log.size):
+                    return None
+            except UnavailableError as error:
+                if error.unknown:
+                    last = messages[-1].id
+                    raise AppendUnknownError(session_id, last, error.reason) from error
+                raise
             self._owe(log.path)
             log.wrote(messages, lines, log.size + len(data))
             told = self._landed(session_id, now, log.size, tail.count, messages[-1].id)
             return messages, told
         finally:
             self._logs.leave(log)
-
-    def _put(self, log: SessionLog, data: bytes, last_id: str) -> bool:
-        try:
-            return self._append(log.path, data, log.size)
-        except UnavailableError as error:
-            if error.unknown:
-                raise AppendUnknownError(log.session_id, last_id, error.reason) from error
-            raise
 
     def _read_on(self, log: SessionLog) -> bool:
         """Read what others have appended, and return whether a message may be added now."""
