@@ -335,3 +335,19 @@ def test_a_line_damaged_under_a_store_that_knows_its_place_is_told_of_once(root:
         assert told.value.offset == line
         assert store.get_message(chat.id, said[3].id) is None
         assert store.get_message(chat.id, said[4].id) == said[4]
+
+
+def test_a_line_behind_a_hole_is_found_by_its_place(root: Path) -> None:
+    with SessionStore.open(root, durability="os") as store:
+        chat = store.session("k")
+        said = [chat.append("user", f"{n} " + "x" * 500) for n in range(300)]
+    path = root / chat.id / LOG
+    data = path.read_bytes()
+    hole, line = (data.index(b'{"id":"%s"' % said[n].id.encode()) for n in (3, 4))
+    path.write_bytes(data[:hole] + bytes(line - hole) + data[line:])
+
+    with SessionStore.open(root, durability="os") as store:
+        assert store.get_message(chat.id, said[5].id) == said[5]
+        assert store.get_message(chat.id, said[4].id) == said[4]
+        assert store.get_message(chat.id, said[3].id) is None
+        assert store.get_linear_history(chat.id, said[5].id) == said[4:6]

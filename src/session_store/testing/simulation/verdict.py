@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from session_store.errors import CorruptionError, NotFoundError
+from session_store.errors import NotFoundError
 from session_store.model.config import StoreConfig
 from session_store.model.records import Message
 from session_store.runtime import run
@@ -115,13 +115,7 @@ def _agreement(case: Case, fresh: Engine, final: Final) -> Iterator[str]:
                 yield f"{name} knows nothing of {session}"
                 continue
             if told:
-                try:
-                    yield from _agrees(name, engine, fresh, case, session, log)
-                except CorruptionError as error:
-                    if not case.world.disk.has_hole(error.path, error.offset, error.offset + 1):
-                        raise
-                    # It knew the line from before it was lost, and says so once.
-                    yield from _agrees(name, engine, fresh, case, session, log)
+                yield from _agrees(name, engine, fresh, case, session, log)
         if told:
             yield from _branches_are_there(case, fresh, session, log)
 
