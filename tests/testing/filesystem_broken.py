@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from filesystem_sound import Bound, Disk, Handle, Memory, Suspending, Watching
+from filesystem_sound import Bound, Disk, Handle, Memory, Prompt, Suspending, Watching
 
 from session_store.errors import ClosedError, ConflictError, NotFoundError, UnavailableError
 from session_store.files.filesystem import (
@@ -20,6 +20,7 @@ from session_store.files.filesystem import (
     Traits,
 )
 from session_store.files.local import RealFileSystem
+from session_store.runtime import run
 
 GAP_SECONDS = 0.0005
 
@@ -442,6 +443,54 @@ class Overslept(Watching):
             self._news.wait(timeout)
 
 
+# direct
+
+
+class AddsAtAnySize(Prompt):
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        return super().append_now(path, data, self.size_now(path) or 0)
+
+
+class AddsAndDeniesIt(Prompt):
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        super().append_now(path, data, size)
+        return False
+
+
+class BringsBackWhatIsGone(Prompt):
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        if self.data_at(path) is None:
+            run(self.append(path, data))
+            return True
+        return super().append_now(path, data, size)
+
+
+class RemembersTheSize(Prompt):
+    """It tells of the size that the file had when it was first asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[str, int | None] = {}
+
+    def size_now(self, path: str) -> int | None:
+        return self._sizes.setdefault(path, super().size_now(path))
+
+
+class ReadsToTheEnd(Prompt):
+    def read_now(self, path: str, start: int, end: int) -> bytes:
+        return super().read_now(path, start, end + 5)
+
+
+class SaysYesToLess(Prompt):
+    def is_now(self, path: str, size: int) -> bool:
+        return size <= (self.size_now(path) or 0)
+
+
+class SyncsWhatIsNot(Prompt):
+    def sync_now(self, path: str) -> bool:
+        return True
+
+
 # paths
 
 
@@ -675,6 +724,16 @@ BROKEN: dict[str, Case] = {
     **_cases("traits", ChangesItsTraits),
     **_cases("bind", BoundOnce),
     **_cases("watch", Deaf, Overslept),
+    **_cases(
+        "direct",
+        AddsAtAnySize,
+        AddsAndDeniesIt,
+        BringsBackWhatIsGone,
+        RemembersTheSize,
+        ReadsToTheEnd,
+        SaysYesToLess,
+        SyncsWhatIsNot,
+    ),
     **_cases("path", ChecksNoPath, MakesFoldersOfBadPaths, FoldsCase, Strips),
     **_cases("cancel", TornByCancelling, DraftsOfTheCancelled, OneSyncForAll),
     "LeavesDraftsToRacers": Case(LeavesDrafts, ("list_race", "write")),

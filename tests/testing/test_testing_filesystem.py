@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from engine_fixtures import OnMemory, OnRealFiles, OnSharedAndSuspending, OnSimulated
-from filesystem_sound import Bound, Disk, Flat, Watching
+from filesystem_sound import Bound, Disk, Flat, Prompt, Watching
 
 from session_store.event_loop import AsyncRuntime
 from session_store.files import FileSystem, RealFileSystem
@@ -50,14 +50,14 @@ class TestWrappedForFaults(FileSystemSuite):
         return FaultyFileSystem(Bound())
 
 
-class WatchingAndBound(Watching, Bound):
-    """Both of what is optional."""
+class WatchingBoundAndPrompt(Prompt, Watching, Bound):
+    """All that is optional."""
 
 
 class TestAllThatIsOptional(FileSystemSuite):
     @pytest.fixture
     def files(self) -> FileSystem:
-        return WatchingAndBound()
+        return WatchingBoundAndPrompt()
 
 
 class TestFlat(FileSystemSuite):

@@ -5,6 +5,7 @@ from .cancelling import CancelTests
 from .closing import CloseTests
 from .crashes import CrashTests
 from .deleting import DeleteTests
+from .direct import DirectTests
 from .facts import FactTests
 from .handles import HandleTests
 from .listing import ListTests
@@ -27,6 +28,7 @@ class FileSystemSuite(
     SyncTests,
     CloseTests,
     FactTests,
+    DirectTests,
     PathTests,
     HandleTests,
     RaceTests,
