@@ -258,12 +258,12 @@ class Core:
         if promised and any(record.promises for _, record in found.records):
             self._growths += 1
             self._unsynced[place.path] = self._growths
+        apply = self.state.apply
         for _, record in found.records:
             if record.op == "seal" and record.next is not None and record.next > place.epoch:
                 self.place = Place(record.next, 0)
                 return
-            else:
-                self.state.apply(record)
+            apply(record)
 
     def _note_damage(self, path: str, code: str, offset: int, length: int, reason: str) -> None:
         severity = _SEVERITY.get(code, "error")

@@ -73,9 +73,12 @@ class IndexState:
         match record.op:
             case "register" if session_id is not None:
                 self.deleted.discard(session_id)
-                if session_id not in self.sessions:
-                    # A copy: the bytes read at once are many, and would all stay.
-                    self._put(session_id, record.metadata.copy())
+                # A copy: the bytes read at once are many, and would all stay.
+                stored = record.metadata.copy()
+                if not self.orders:
+                    self.sessions.setdefault(session_id, stored)
+                elif session_id not in self.sessions:
+                    self._put(session_id, stored)
                 if key is not None:
                     self._point(key, session_id)
             case "update" if session_id in self.sessions and record.changes is not None:
@@ -120,6 +123,9 @@ class IndexState:
             del self.keys[key]
 
     def _point(self, key: str, session_id: str | None) -> None:
+        if self._keys_of is None and session_id is not None:
+            self.keys[key] = session_id
+            return
         before = self.keys.get(key)
         if before == session_id:
             return
