@@ -351,3 +351,30 @@ def test_a_line_behind_a_hole_is_found_by_its_place(root: Path) -> None:
         assert store.get_message(chat.id, said[4].id) == said[4]
         assert store.get_message(chat.id, said[3].id) is None
         assert store.get_linear_history(chat.id, said[5].id) == said[4:6]
+
+
+@pytest.mark.parametrize("stamp", ["[]", "{}", '"late"', "true", "null", "1e999"])
+def test_a_time_that_is_none_hinders_nobody(root: Path, stamp: str) -> None:
+    with SessionStore.open(root) as store:
+        chat, other = store.session("k"), store.session("o")
+        other.append("user", "hello")
+        chat.append("user", "zero")
+    line = b'{"id":"%b","type":"user","parentId":null,"timestamp":%b,"content":"x"}\n'
+    lines = [line % (name, stamp.encode()) for name in (b"one", b"two")]
+    with (root / chat.id / LOG).open("ab") as file:
+        file.writelines(lines)
+
+    with SessionStore.open(root) as store:
+        metadata = store.get_metadata(chat.id)
+        assert metadata is not None and metadata.message_count == 3
+        store.append(chat.id, {"role": "user", "content": "three"})
+
+    for path in root.glob("sessions.*"):
+        path.unlink()
+    (root / chat.id / LOG).write_bytes(b"".join(lines))
+    with SessionStore.open(root) as store:
+        assert {session.session_id for session in store.list_sessions().sessions} == {
+            chat.id,
+            other.id,
+        }
+        assert len(store.get_messages(chat.id)) == 2

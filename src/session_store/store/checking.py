@@ -12,6 +12,7 @@ from session_store.errors import (
     SessionNotFoundError,
 )
 from session_store.files.filesystem import ABSENT, FileSystem
+from session_store.index.fields import number
 from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.lines import checksum
 from session_store.jsonl.scanner import Damage, Scanner, blur
@@ -160,8 +161,8 @@ class Checker:
             )
         return SessionMetadata(
             session_id=session_id,
-            created_at=first.timestamp,
-            updated_at=last.timestamp,
+            created_at=number(first.timestamp),
+            updated_at=number(last.timestamp),
             message_count=count,
             log=LogMark(size=log.settled, messages=count, last_id=last.id),
             metadata={"key": first.key} if first.key else None,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from struct import pack
 from typing import Final, NamedTuple
 
+from session_store.index.fields import number
 from session_store.jsonl.scanner import Entry
 
 from .records import Node, is_control
@@ -56,7 +57,7 @@ class Tail:
     def apply(self, offset: int, node: Node) -> Fence | None:
         """Take in one more record; returns the fence if it is one."""
         self.last_id = node.id
-        self.last_timestamp = node.timestamp
+        self.last_timestamp = number(node.timestamp)
         if node.control is not None and is_control(node):
             return self._control(offset, node)
         self.said(node.id, node.branch)
