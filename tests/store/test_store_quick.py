@@ -13,6 +13,7 @@ from session_store import (
     LeaseLostError,
     Message,
     RealFileSystem,
+    SessionMetadata,
     SessionNotFoundError,
     StoreConfig,
     ToolCall,
@@ -55,7 +56,7 @@ class Short(Brisk, Fresh):
 
     def append_now(self, path: str, data: bytes, size: int) -> bool:
         done = super().append_now(path, data, size)
-        self.landed += done
+        self.landed += done and path.endswith("messages.jsonl")
         return done
 
 
@@ -334,14 +335,16 @@ def test_a_known_key_takes_one_look_and_what_another_did_is_seen(
 ) -> None:
     store, other = opened(), opened()
     session = store.resolve("key")
-    asked: list[str] = []
-    resolve_key = JournalIndex.resolve_key
+    asked: list[str | None] = []
+    register = JournalIndex.register
 
-    async def counted(self: JournalIndex, key: str) -> str | None:
+    async def counted(
+        self: JournalIndex, session_id: str, key: str | None, metadata: SessionMetadata
+    ) -> str:
         asked.append(key)
-        return await resolve_key(self, key)
+        return await register(self, session_id, key, metadata)
 
-    monkeypatch.setattr(JournalIndex, "resolve_key", counted)
+    monkeypatch.setattr(JournalIndex, "register", counted)
 
     assert store.resolve("key") == session
     assert asked == []

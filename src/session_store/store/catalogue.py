@@ -35,9 +35,10 @@ class Catalogue(Opened):
         """
         await self._ready()
         check_key(key)
-        known = self._index.resolve_now(key) or await self._index.resolve_key(key)
+        known = self._index.resolve_now(key)
         if known is not None:
             return known
+        # Not asked for first: `register` returns what others have made.
         now = self._runtime.now_ms()
         session_id = self._runtime.new_id()
         metadata = SessionMetadata(session_id=session_id, created_at=now, updated_at=now)
