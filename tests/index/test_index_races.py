@@ -397,6 +397,33 @@ def test_a_seal_is_made_durable_before_what_stands_behind_it() -> None:
     assert committed == ["sessions.1.jsonl", "sessions.2.jsonl"]
 
 
+class MadeMeanwhile(InMemoryFileSystem):
+    """Another makes the index, and rotates, just before this one makes its journal."""
+
+    meanwhile = True
+
+    async def write(
+        self, path: str, data: bytes, *, if_version: IfVersion = ANY, durable: bool = True
+    ) -> FileStats:
+        if self.meanwhile and path == "sessions.1.jsonl":
+            self.meanwhile = False
+            await super().write(path, data)
+            try:
+                return await super().write(path, data, if_version=if_version, durable=durable)
+            finally:
+                await self.delete(path)
+        return await super().write(path, data, if_version=if_version, durable=durable)
+
+
+def test_who_makes_an_index_that_others_have_made_and_rotated_begins_anew() -> None:
+    files = MadeMeanwhile()
+
+    index = opened(files)
+
+    assert not files.meanwhile
+    assert run(index.register("s", "k", meta("s"))) == "s"
+
+
 class Vanishing(InMemoryFileSystem):
     """A journal that cannot be written to, and is gone at some look at it."""
 

@@ -82,7 +82,10 @@ async def _create(core: Core) -> None:
     try:
         await core.files.write(path, header, if_version=ABSENT)
     except ConflictError:
-        header = await core.files.read(path)
+        try:
+            header = await core.files.read(path)
+        except NotFoundError:  # others have rotated by now
+            raise StaleError from None
         if not is_header(header, ""):
             raise StaleError from None
         await core.keep(path)
