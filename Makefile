@@ -15,7 +15,7 @@ help:
 	@echo "make demo      see what it does, in a minute"
 	@echo "make test      run all tests, with coverage"
 	@echo "make check     format, lint, types, and the tests of the code base itself"
-	@echo "make bench     measure it beside its peers, for an hour; QUICK=1 for three minutes"
+	@echo "make bench     measure it beside its peers, 20 minutes; QUICK=1 for three"
 	@echo "make campaign  break it for hours; SHORT=1 for minutes, ONLY=sigkill for one part"
 	@echo "make clean     remove what these made"
 

@@ -78,6 +78,9 @@ def _unregistered(case: Case, session: str) -> bool:
 
 def cut_short(case: Case, delete: Deed) -> bool:
     """Return whether somebody who wrote to a deleted session was stopped before clearing up."""
+    # Who closes writes to the lock of each session it holds.
+    closed = [deed for deed in case.deeds if deed.kind == "close"]
     return any(
-        deed.outcome == "unknown" and deed.ended > delete.began for deed in case.of(delete.session)
+        deed.outcome == "unknown" and deed.ended > delete.began
+        for deed in [*case.of(delete.session), *closed]
     )
