@@ -155,7 +155,7 @@ def test_a_bad_setting_is_refused_by_name(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", 5, None, "postgresql://u:secret@h/db", "file:", "file:a%00b", "file://host/x"]
+    "url", ["", 5, None, "mysql://u:secret@h/db", "file:", "file:a%00b", "file://host/x"]
 )
 def test_a_url_without_an_engine_is_refused_and_not_repeated(url: Any) -> None:
     with pytest.raises(ConfigError) as raised:

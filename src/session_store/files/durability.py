@@ -36,12 +36,15 @@ class Durability:
         self.interval_ms = interval_ms
         self._files = files
         self._runtime = runtime
+        self._durable_appends = files.traits.durable_appends
         self._sync_now = files.sync_now if runtime.blocking and is_direct(files) else None
         self._start()
         on_fork(self)
 
     async def committed(self, path: str) -> None:
         """Return when what was appended to `path` is as durable as the mode promises."""
+        if self._durable_appends:
+            return
         if self.mode == "fsync":
             if self._sync_now is None or not self._sync_now(path):
                 await self._files.sync(path)
@@ -51,7 +54,7 @@ class Durability:
     def owe(self, path: str) -> None:
         """Remember that `path` has bytes to be synced later, if it is not done at once."""
         # Who finds it there wrote before it is taken out, and that is before it is synced.
-        if self.mode != "fsync" and path not in self._dirty:
+        if self.mode != "fsync" and not self._durable_appends and path not in self._dirty:
             with self._guard:
                 self._dirty[path] = None
 

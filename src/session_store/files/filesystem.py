@@ -54,12 +54,14 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about an engine.
 
     `scope` is how far its preconditions hold; `durable` whether `sync` makes bytes survive a
-    power cut; `blocking` whether its calls block the thread and never suspend.
+    power cut; `blocking` whether its calls block the thread and never suspend; `durable_appends`
+    whether they survive it as soon as `append` returns, so that nobody needs to call `sync`.
     """
 
     scope: Literal["process", "host", "network"]
     durable: bool
     blocking: bool
+    durable_appends: bool = False
 
 
 class FileSystem(Protocol):

@@ -1,6 +1,8 @@
 """From a URL or a path to the file system it names."""
 
+import importlib
 import os
+from typing import Final
 
 from session_store.errors import ConfigError
 
@@ -8,15 +10,37 @@ from .filesystem import FileSystem
 from .local import RealFileSystem
 from .memory import InMemoryFileSystem
 
+ENGINES: Final = {
+    "sqlite": "sqlite",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "redis": "redis",
+    "redis+cluster": "redis",
+    "rediss": "redis",
+    "rediss+cluster": "redis",
+    "s3": "objects",
+    "gs": "objects",
+    "az": "objects",
+}
+"""The rooms in `session_store.engines`, by the schemes they serve: each is imported by its name
+when it is asked for, since it is above this floor and needs an extra."""
+
 
 def open_files(url: str | os.PathLike[str], *, io_timeout_ms: int = 10_000) -> FileSystem:
-    """Return the file system at a path, a `file:` URL, or `memory:` (empty, yours alone).
+    """Return the file system at a path, a `file:` URL, `memory:` (empty, yours alone) or an engine.
 
-    `file:folder?allow_network=1` takes a folder on a network file system too.
+    `file:folder?allow_network=1` takes a folder on a network file system too. What an engine's
+    URL may say is told in docs/engines.md. Raises `ConfigError` for a URL that is wrong, and
+    `MissingExtraError` if the engine's library is not installed. Nothing is connected yet.
     """
     if url == "memory:":
         return InMemoryFileSystem()
     if isinstance(url, str):
+        engine = ENGINES.get(url.partition(":")[0])
+        if engine is not None:
+            room = importlib.import_module(f"session_store.engines.{engine}")
+            files: FileSystem = room.open_files(url, io_timeout_ms=io_timeout_ms)
+            return files
         folder, allow_network = _folder(url)
         return RealFileSystem(folder, io_timeout_ms=io_timeout_ms, allow_network=allow_network)
     if isinstance(url, os.PathLike):
@@ -33,7 +57,8 @@ def _folder(url: str) -> tuple[str, bool]:
         return url, False
     if scheme != "file":
         # The rest may hold a password.
-        raise ConfigError("url", f"no engine for {scheme!r}: there are file: and memory:")
+        known = ", ".join(f"{name}:" for name in ("file", "memory", *ENGINES))
+        raise ConfigError("url", f"no engine for {scheme!r}: there are {known}")
     from urllib.parse import unquote, urlsplit  # 3 ms that a plain path does not wait for
 
     path, _, query = rest.partition("?")

@@ -15,9 +15,10 @@ from session_store.errors import (
 )
 from session_store.files.filesystem import ABSENT, FileSystem, IfVersion, is_direct
 from session_store.jsonl.lines import TAIL_END, TAIL_MARK
-from session_store.model.records import Finding, SessionMetadata
+from session_store.model.records import Finding
 from session_store.runtime import Runtime
 
+from .manager import Recount
 from .records import (
     SNAPSHOT,
     JournalRecord,
@@ -41,7 +42,6 @@ MAX_PASSED: Final = 16
 _SEVERITY: Final = {"unknown_op": "info", "sealed_tail": "info", "damaged_checksum": "warning"}
 
 Commit = Callable[[str], Awaitable[None]]
-Recount = Callable[[str], Awaitable[SessionMetadata | None]]
 
 
 class StaleError(Exception):
@@ -369,4 +369,4 @@ class Core:
         await self.catch_up()
 
 
-__all__ = ["Base", "Commit", "Core", "Place", "Recount", "RetractedError", "StaleError"]
+__all__ = ["Base", "Commit", "Core", "Place", "RetractedError", "StaleError"]

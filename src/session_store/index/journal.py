@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import msgspec
-
 from session_store.errors import (
     ClosedError,
     ConfigError,
@@ -20,10 +18,10 @@ from session_store.model.records import Finding, LogMark, SessionMetadata
 from session_store.runtime import Runtime, on_fork
 
 from .access import Access, Decision
-from .core import Base, Commit, Core, Recount
+from .core import Base, Commit, Core
 from .fields import merge, to_metadata, to_stored
-from .lazy import LazyNotes, to_records
-from .manager import SessionIndexManager, SessionPage
+from .lazy import LazyNotes, counts_of, to_records
+from .manager import Recount, SessionIndexManager, SessionPage
 from .paging import from_cursor, look, make_query, to_cursor
 from .records import SNAPSHOT, JournalRecord
 from .rotation import recall_deletes
@@ -41,6 +39,8 @@ class JournalIndex(SessionIndexManager):
     durable as the store's mode says; `recount` tells what the log of a session tells of it,
     with its key in `metadata`. Reads hold the whole index in memory.
     """
+
+    guards_files = False
 
     def __init__(
         self,
@@ -62,8 +62,9 @@ class JournalIndex(SessionIndexManager):
         self._mutex = runtime.mutex()
         self._recalled: Base | None = None
         self._monotonic = runtime.monotonic
-        self._size_now = files.size_now if is_direct(files) else None
-        self._is_now = files.is_now if is_direct(files) else None
+        direct = files if is_direct(files) else None
+        self._size_now = None if direct is None else direct.size_now
+        self._is_now = None if direct is None else direct.is_now
         on_fork(self)
 
     def after_fork(self) -> None:
@@ -112,8 +113,7 @@ class JournalIndex(SessionIndexManager):
         await self._sync(path)
 
     async def _sync(self, path: str) -> None:
-        # Without a file: another's rotation removed it, and a durable snapshot holds all of it.
-        with suppress(NotFoundError):
+        with suppress(NotFoundError):  # another's rotation: a durable snapshot holds all of it
             await self._files.sync(path)
 
     async def findings(self) -> list[Finding]:
@@ -299,12 +299,12 @@ class JournalIndex(SessionIndexManager):
         self, session_id: str, updated_at: int | float, mark: LogMark | None
     ) -> None:
         """See `SessionIndexManager.note_append`."""
-        changes = {"updatedAt": updated_at} | ({} if mark is None else _counts(mark))
-        await self._note(session_id, changes, recount=False)
+        counts = {} if mark is None else counts_of(mark)
+        await self._note(session_id, counts | {"updatedAt": updated_at}, recount=False)
 
     async def note_count(self, session_id: str, mark: LogMark) -> None:
         """See `SessionIndexManager.note_count`."""
-        await self._note(session_id, _counts(mark), recount=True)
+        await self._note(session_id, counts_of(mark), recount=True)
 
     async def page(
         self,
@@ -394,7 +394,3 @@ class JournalIndex(SessionIndexManager):
         except BaseException:
             self._lazy.give_back(notes)
             raise
-
-
-def _counts(mark: LogMark) -> dict[str, Any]:
-    return {"messageCount": mark.messages, "log": msgspec.to_builtins(mark)}

@@ -3,6 +3,10 @@
 import threading
 from typing import Any
 
+import msgspec
+
+from session_store.model.records import LogMark
+
 from .records import JournalRecord
 
 Noted = dict[str, tuple[dict[str, Any], bool]]
@@ -84,3 +88,8 @@ def to_records(notes: Noted, at: int) -> list[JournalRecord]:
         )
         for id_, (changes, recount) in notes.items()
     ]
+
+
+def counts_of(mark: LogMark) -> dict[str, Any]:
+    """Return the fields of a session's metadata that tell how far its log was counted."""
+    return {"messageCount": mark.messages, "log": msgspec.to_builtins(mark)}

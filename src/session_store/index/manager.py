@@ -4,12 +4,16 @@ An engine that can answer these questions by itself (SQL, Redis) implements this
 nothing in it assumes that all sessions fit into the memory of one process.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from session_store.model.records import Finding, LogMark, SessionMetadata
+from session_store.runtime import Runtime
+
+Recount: TypeAlias = Callable[[str], Awaitable[SessionMetadata | None]]
+"""What tells of a session by its log alone; None if there is no log."""
 
 
 class SessionPage(msgspec.Struct, frozen=True):
@@ -23,6 +27,14 @@ class SessionIndexManager(Protocol):
     """Keys, sessions and their metadata, shared by every process of a store.
 
     Every answer holds what other processes were answered before the call began.
+    """
+
+    guards_files: bool
+    """Whether a session and its folder end in one step, at `delete`.
+
+    Then no file is found there any more, and an `append` or a `write` to one, whatever its
+    precondition, is refused by the file system itself with `NotFoundError`. Where this is not
+    so, the store looks into the index after each of them.
     """
 
     async def load(self) -> None:
@@ -100,7 +112,7 @@ class SessionIndexManager(Protocol):
     async def delete(self, session_id: str) -> bool:
         """Take a session and its keys away, durably, and return whether there was one.
 
-        Its folder is the caller's to remove, afterwards.
+        Its folder is the caller's to remove, afterwards (`guards_files`: what is left of it).
         """
         ...
 
@@ -145,4 +157,18 @@ class SessionIndexManager(Protocol):
         ...
 
 
-__all__ = ["SessionIndexManager", "SessionPage"]
+@runtime_checkable
+class OwnIndex(Protocol):
+    """A file system that keeps the index of the sessions on it by itself."""
+
+    def session_index(
+        self, runtime: Runtime, *, recount: Recount, save_delay_ms: int
+    ) -> SessionIndexManager:
+        """Return the index of the sessions whose folders lie in the root of these files.
+
+        What is noted of appends may wait for `save_delay_ms`.
+        """
+        ...
+
+
+__all__ = ["OwnIndex", "Recount", "SessionIndexManager", "SessionPage"]

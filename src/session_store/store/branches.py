@@ -9,6 +9,7 @@ from session_store.errors import (
     BranchNotFoundError,
     FileSystemError,
     MessageNotFoundError,
+    NotFoundError,
     SessionNotFoundError,
 )
 from session_store.files.filesystem import FileSystem
@@ -79,7 +80,10 @@ class Branches:
                 path=ids if len(ids) <= PATH_LIMIT else [],
                 log_size=log.size,
             )
-            size = await file.append(record)
+            try:
+                size = await file.append(record)
+            except NotFoundError as error:
+                raise SessionNotFoundError(session_id) from error
             try:
                 # If it is gone this is told last, when nothing is left of the record either.
                 with suppress(SessionNotFoundError):
@@ -88,7 +92,7 @@ class Branches:
                         await self._writer.commit(session_id, file.path, name)
                         begins = size - len(close_line(write_branch(record)))
                         await self._writer.land(log, self._deletion(name, created=begins))
-                await self._writer.still_there(session_id)
+                await self._writer.look_again(session_id)
             except FileSystemError as error:
                 raise AppendUnknownError(session_id, name, str(error)) from error
         await self._writer.commit(session_id, log.path, name)

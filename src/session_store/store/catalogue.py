@@ -35,10 +35,11 @@ class Catalogue(Opened):
         """
         await self._ready()
         check_key(key)
-        known = self._index.resolve_now(key)
+        # A journal is not asked for what it does not know at once: `register` looks as well.
+        resolve_now = self._resolve_now
+        known = resolve_now(key) if resolve_now else await self._index.resolve_key(key)
         if known is not None:
             return known
-        # Not asked for first: `register` returns what others have made.
         now = self._runtime.now_ms()
         session_id = self._runtime.new_id()
         metadata = SessionMetadata(session_id=session_id, created_at=now, updated_at=now)

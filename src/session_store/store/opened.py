@@ -17,6 +17,7 @@ from session_store.errors import (
 from session_store.files.durability import Durability
 from session_store.files.filesystem import Bindable, FileSystem, is_direct
 from session_store.index.journal import JournalIndex
+from session_store.index.manager import OwnIndex, SessionIndexManager
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig
 from session_store.model.records import SessionMetadata
@@ -50,14 +51,8 @@ class Opened:
         self._runtime = runtime
         self._durability = Durability(self._files, config.durability, runtime)
         self._sync_failure: FileSystemError | None = None
-        self._index = JournalIndex(
-            self._files,
-            runtime,
-            commit=self._commit,
-            recount=self._recount,
-            save_delay_ms=config.index_save_delay_ms,
-            io_timeout_ms=config.io_timeout_ms,
-        )
+        self._index, journal = self._open_index()
+        self._resolve_now = None if journal is None else journal.resolve_now
         self._writer = Writer(self._files, runtime, config, self._index, self._commit)
         self._locks = LockManager(
             self._files,
@@ -69,12 +64,12 @@ class Opened:
         self._writer.locks = self._locks
         self._logs = self._writer.logs
         self._quick, direct = None, self._files
-        if is_direct(direct) and config.auto_reset is None:
+        if journal is not None and is_direct(direct) and config.auto_reset is None:
             self._quick = Quick(
                 direct,
                 runtime,
                 config,
-                self._index,
+                journal,
                 self._locks,
                 self._logs,
                 self._durability.owe,
@@ -89,6 +84,25 @@ class Opened:
         self._closed = False
         self._opening = runtime.mutex()
         on_fork(self)
+
+    def _open_index(self) -> tuple[SessionIndexManager, JournalIndex | None]:
+        """Return the index, and once more as the journal it is unless it is the engine's own."""
+        config, files = self._config, self._files
+        # Asked of its class, for that answer is remembered.
+        if issubclass(type(files), OwnIndex):
+            own = cast("OwnIndex", files).session_index(
+                self._runtime, recount=self._recount, save_delay_ms=config.index_save_delay_ms
+            )
+            return own, None
+        journal = JournalIndex(
+            files,
+            self._runtime,
+            commit=self._commit,
+            recount=self._recount,
+            save_delay_ms=config.index_save_delay_ms,
+            io_timeout_ms=config.io_timeout_ms,
+        )
+        return journal, journal
 
     def after_fork(self) -> None:
         """Let go, in the child, of what was read and of the locks of the parent's threads."""
@@ -170,7 +184,7 @@ class Opened:
                 await release()
             raise
         with suppress(FileSystemError):
-            await self._writer.still_there(session_id)
+            await self._writer.look_again(session_id)
 
     async def _locking(self, session_id: str, change: Coroutine[Any, Any, T]) -> T:
         """Return what a change of the lock gives; `SessionNotFoundError` if it came too late.
@@ -184,7 +198,7 @@ class Opened:
                 await self._writer.still_there(session_id)
             raise
         try:
-            await self._writer.still_there(session_id)
+            await self._writer.look_again(session_id)
         except FileSystemError as error:
             # The change stands; who reads on from here must not take it for refused.
             raise UnavailableError(error.path, str(error), unknown=True) from error

@@ -98,7 +98,7 @@ class Writer:
         if not told:
             async with self.logs.using(session_id) as log:
                 try:
-                    await self.still_there(session_id)
+                    await self.look_again(session_id)
                 except FileSystemError as error:
                     raise AppendUnknownError(session_id, last, str(error)) from error
                 await self._note(log)
@@ -138,6 +138,10 @@ class Writer:
                     # One more look: the time may have passed while this process was stopped,
                     # and then what it finds is not a crowd but perhaps a fence.
                     late = self._runtime.monotonic() > deadline
+                except NotFoundError:
+                    # Refused by the engine: the session was deleted, as this look will tell.
+                    await self._look(log)
+                    raise
             await self._look(log)
             fresh = True
 
@@ -170,7 +174,7 @@ class Writer:
                 await log.catch_up(size)
             else:
                 log.wrote(records, lines, size)
-            await self.still_there(log.session_id)
+            await self.look_again(log.session_id)
         except FileSystemError as error:
             # It stands there: nothing else may be said of it, least of all that it does not.
             raise AppendUnknownError(log.session_id, _last_id(decision), str(error)) from error
@@ -235,8 +239,13 @@ class Writer:
             self.logs.drop(session_id)
             raise SessionNotFoundError(session_id)
 
-    async def still_there(self, session_id: str) -> None:
+    async def look_again(self, session_id: str) -> None:
         """Refuse, after a write, if the session was deleted before it (A4, D1)."""
+        if not self._index.guards_files:
+            await self.still_there(session_id)
+
+    async def still_there(self, session_id: str) -> None:
+        """Refuse if the session was deleted, and remove what a write may have left of it."""
         if await self._index.has(session_id):
             return
         if await self._index.is_deleted(session_id):
