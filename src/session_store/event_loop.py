@@ -6,12 +6,12 @@ A file of its own, so that who uses the blocking face does not wait for asyncio 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from session_store.runtime import Chance, Event, Mutex
+from session_store.runtime import Chance, Event, Mutex, iterate, on_fork
 
 THREADS_MAX: Final = 32
 IDLE_SECONDS: Final = 5.0
@@ -148,4 +148,62 @@ def _tell(future: asyncio.Future[Any], result: Any, failure: BaseException | Non
         future.set_exception(failure)
 
 
-__all__ = ["AsyncRuntime"]
+class LoopThread:
+    """Drives coroutines that suspend from ordinary threads: in an event loop with its own thread.
+
+    It is started by the first call, and again in a child after a fork.
+    """
+
+    def __init__(self) -> None:
+        self.runtime = AsyncRuntime()
+        self.after_fork()
+        on_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave loop and thread to the parent, in a child."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what the coroutine returns; the thread that asks waits."""
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a function given to a store cannot call that store and wait for it")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            # Of the thread that waits, such as KeyboardInterrupt: nobody asks for it any more.
+            future.cancel()
+            raise
+
+    def iterate(self, generator: AsyncGenerator[T, None]) -> Iterator[T]:
+        """Yield what the generator yields."""
+        return iterate(generator, self.run)
+
+    def stop(self) -> None:
+        """End the thread, and the loop with what still waits in it."""
+        with self._guard:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._guard:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name="session-store", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.get_loop().run_forever()
+
+
+__all__ = ["AsyncRuntime", "LoopThread"]

@@ -168,17 +168,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a blocking call suspended: its file system needs an event loop")
 
 
-def iterate(generator: AsyncGenerator[T, None]) -> Iterator[T]:
-    """Yield what an async generator that never suspends yields."""
+def iterate(
+    generator: AsyncGenerator[T, None], drive: Callable[[Coroutine[Any, Any, Any]], Any] = run
+) -> Iterator[T]:
+    """Yield what an async generator yields, each step driven by `drive`."""
     try:
         while True:
             try:
-                item = run(_next(generator))
+                item: T = drive(_next(generator))
             except StopAsyncIteration:
                 return
             yield item
     finally:
-        run(_close(generator))
+        drive(_close(generator))
 
 
 async def _next(generator: AsyncGenerator[T, None]) -> T:
@@ -187,6 +189,40 @@ async def _next(generator: AsyncGenerator[T, None]) -> T:
 
 async def _close(generator: AsyncGenerator[Any, None]) -> None:
     await generator.aclose()
+
+
+class Driver(Protocol):
+    """How ordinary calls get the results of coroutines."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the coroutines wait by."""
+        ...
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what the coroutine returns."""
+        ...
+
+    def iterate(self, generator: AsyncGenerator[T, None]) -> Iterator[T]:
+        """Yield what the generator yields."""
+        ...
+
+    def stop(self) -> None:
+        """Let go of what drives; a later call may start it again."""
+        ...
+
+
+class InPlace:
+    """Drives coroutines that never suspend, in the thread that asks."""
+
+    def __init__(self) -> None:
+        self.runtime: Runtime = BlockingRuntime()
+
+    run = staticmethod(run)
+    iterate = staticmethod(iterate)
+
+    def stop(self) -> None:
+        pass
 
 
 class GroupCommit:

@@ -210,9 +210,7 @@ BROKEN: dict[str, Case] = {
     "WithoutSeals": Case(("damage",), sabotage=without_seals),
     "WithoutSyncs": Case(("crash",), simulated, with_one_mode),
     "WithoutWholeBatches": Case(("damage",), sabotage=without_whole_batches),
-    "WithoutTheIndexPrecondition": Case(
-        ("writers_resolve",), Suspending, without_the_index_precondition
-    ),
+    "WithoutTheIndexPrecondition": Case(("key",), Suspending, without_the_index_precondition),
     "WithoutVerifiedCounts": Case(("metadata",), sabotage=without_verified_counts),
     "WithoutTheDeletion": Case(("delete",), sabotage=without_the_deletion),
     "WithoutHidingParents": Case(("reset",), sabotage=without_hiding_parents),

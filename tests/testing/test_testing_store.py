@@ -1,7 +1,13 @@
 """The suite of whole stores, run on every engine of ours and on sound ones of odd kinds."""
 
 import pytest
-from engine_fixtures import OnMemory, OnRealFiles, OnSharedAndSuspending, OnSimulated
+from engine_fixtures import (
+    OnMemory,
+    OnRealFiles,
+    OnSharedAndSuspending,
+    OnSimulated,
+    OnSuspendingFiles,
+)
 from filesystem_sound import Flat, Watching
 
 from session_store.files import FileSystem
@@ -19,6 +25,10 @@ class TestReal(OnRealFiles, StoreSuite):
 
 class TestSharedAndSuspending(OnSharedAndSuspending, StoreSuite):
     pass
+
+
+class TestOnSuspendingFiles(OnSuspendingFiles, StoreSuite):
+    """The blocking face on it has a thread with an event loop."""
 
 
 class TestSimulated(OnSimulated, StoreSuite):

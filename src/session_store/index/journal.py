@@ -300,7 +300,7 @@ class JournalIndex(SessionIndexManager):
     ) -> None:
         """See `SessionIndexManager.note_append`."""
         counts = {} if mark is None else counts_of(mark)
-        await self._note(session_id, counts | {"updatedAt": updated_at}, recount=False)
+        await self._note(session_id, {"updatedAt": updated_at, **counts}, recount=False)
 
     async def note_count(self, session_id: str, mark: LogMark) -> None:
         """See `SessionIndexManager.note_count`."""

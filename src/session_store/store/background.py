@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from session_store.errors import FileSystemError, LeaseLostError, SessionNotFoundError
-from session_store.runtime import run
+from session_store.runtime import Driver
 
 from .engine import Engine
 
@@ -15,21 +15,27 @@ class Hold(AbstractContextManager[None]):
     """The lock of a session, held for `with` and renewed while the body runs."""
 
     def __init__(
-        self, engine: Engine, session_id: str, owner_id: str, timeout_ms: int | None
+        self,
+        engine: Engine,
+        driver: Driver,
+        session_id: str,
+        owner_id: str,
+        timeout_ms: int | None,
     ) -> None:
         self._engine = engine
+        self._run = driver.run
         self._session_id = session_id
         self._owner_id = owner_id
         self._timeout_ms = timeout_ms
 
     def __enter__(self) -> None:
-        run(self._engine._hold(self._session_id, self._owner_id, self._timeout_ms))
+        self._run(self._engine._hold(self._session_id, self._owner_id, self._timeout_ms))
         locks = self._engine._locks
         self._renewing = Repeat(lambda: locks.renew_every_s(self._session_id), self._renew)
 
     def _renew(self) -> None:
         try:
-            run(self._engine._renew(self._session_id))
+            self._run(self._engine._renew(self._session_id))
         except (LeaseLostError, SessionNotFoundError):
             self._renewing.stop()  # the lease remembers it: the body will be told
         except FileSystemError:
@@ -42,7 +48,7 @@ class Hold(AbstractContextManager[None]):
         trace: TracebackType | None,
     ) -> None:
         self._renewing.stop()
-        run(self._engine._let_go(self._session_id, self._owner_id, error))
+        self._run(self._engine._let_go(self._session_id, self._owner_id, error))
 
 
 class Repeat:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from session_store.files.filesystem import FileSystem
+from session_store.files.filesystem import Bindable, FileSystem
 from session_store.files.urls import open_files
 from session_store.index.manager import SessionPage
 from session_store.model.config import StoreConfig, make_config
@@ -18,7 +18,7 @@ from session_store.model.records import (
     Message,
     SessionMetadata,
 )
-from session_store.runtime import BlockingRuntime, iterate, run
+from session_store.runtime import Driver, InPlace
 
 from .background import Hold, Repeat
 from .blocking_session import Session
@@ -32,7 +32,9 @@ class SessionStore:
     """See `session_store.SessionStore`; this one blocks."""
 
     def __init__(self, files: FileSystem, config: StoreConfig | None = None) -> None:
-        self._engine = Engine(files, config or StoreConfig(), BlockingRuntime())
+        self._driver = _driver(files)
+        self._run, self._iterate = self._driver.run, self._driver.iterate
+        self._engine = Engine(files, config or StoreConfig(), self._driver.runtime)
         self._syncing: Repeat | None = None
 
     @classmethod
@@ -50,20 +52,23 @@ class SessionStore:
 
     def init(self) -> None:
         """See `session_store.SessionStore.init`."""
-        run(self._engine.init())
+        self._run(self._engine.init())
         config = self._engine._config
         if config.durability == "interval" and self._syncing is None:
             self._syncing = Repeat(lambda: config.sync_interval_ms / 1000, self._sync)
 
     def _sync(self) -> None:
-        run(self._engine._sync_dirty())
+        self._run(self._engine._sync_dirty())
 
     def close(self) -> None:
         """See `session_store.SessionStore.close`."""
         if self._syncing is not None:
             self._syncing.stop()
             self._syncing = None
-        run(self._engine.close())
+        try:
+            self._run(self._engine.close())
+        finally:
+            self._driver.stop()
 
     def session(self, key: str) -> Session:
         """See `session_store.SessionStore.session`."""
@@ -74,7 +79,7 @@ class SessionStore:
     ) -> AbstractContextManager[None]:
         """See `session_store.SessionStore.lock`."""
         owner = owner_id or self._engine._runtime.new_id()
-        return Hold(self._engine, session_id, owner, timeout_ms)
+        return Hold(self._engine, self._driver, session_id, owner, timeout_ms)
 
     def with_lock(
         self,
@@ -90,67 +95,67 @@ class SessionStore:
 
     def flush(self, *, snapshot: bool = False) -> None:
         """See `session_store.SessionStore.flush`."""
-        run(self._engine.flush(snapshot=snapshot))
+        self._run(self._engine.flush(snapshot=snapshot))
 
     def resolve(self, key: str) -> str:
         """See `session_store.SessionStore.resolve`."""
-        return run(self._engine.resolve(key))
+        return self._run(self._engine.resolve(key))
 
     def delete_session(self, session_id: str) -> None:
         """See `session_store.SessionStore.delete_session`."""
-        run(self._engine.delete_session(session_id))
+        self._run(self._engine.delete_session(session_id))
 
     def delete_session_by_key(self, key: str) -> None:
         """See `session_store.SessionStore.delete_session_by_key`."""
-        run(self._engine.delete_session_by_key(key))
+        self._run(self._engine.delete_session_by_key(key))
 
     def reset_session(self, session_id: str) -> None:
         """See `session_store.SessionStore.reset_session`."""
-        run(self._engine.reset_session(session_id))
+        self._run(self._engine.reset_session(session_id))
 
     def has_session(self, session_id: str) -> bool:
         """See `session_store.SessionStore.has_session`."""
-        return run(self._engine.has_session(session_id))
+        return self._run(self._engine.has_session(session_id))
 
     def has_key(self, key: str) -> bool:
         """See `session_store.SessionStore.has_key`."""
-        return run(self._engine.has_key(key))
+        return self._run(self._engine.has_key(key))
 
     def get_session_id(self, key: str) -> str | None:
         """See `session_store.SessionStore.get_session_id`."""
-        return run(self._engine.get_session_id(key))
+        return self._run(self._engine.get_session_id(key))
 
     def get_session_keys(self, session_id: str) -> list[str]:
         """See `session_store.SessionStore.get_session_keys`."""
-        return run(self._engine.get_session_keys(session_id))
+        return self._run(self._engine.get_session_keys(session_id))
 
     def get_all_session_ids(self) -> list[str]:
         """See `session_store.SessionStore.get_all_session_ids`."""
-        return run(self._engine.get_all_session_ids())
+        return self._run(self._engine.get_all_session_ids())
 
     def get_all_keys(self) -> list[str]:
         """See `session_store.SessionStore.get_all_keys`."""
-        return run(self._engine.get_all_keys())
+        return self._run(self._engine.get_all_keys())
 
     def add_key(self, key: str, session_id: str) -> None:
         """See `session_store.SessionStore.add_key`."""
-        run(self._engine.add_key(key, session_id))
+        self._run(self._engine.add_key(key, session_id))
 
     def remove_key(self, key: str) -> bool:
         """See `session_store.SessionStore.remove_key`."""
-        return run(self._engine.remove_key(key))
+        return self._run(self._engine.remove_key(key))
 
     def get_metadata(self, session_id: str) -> SessionMetadata | None:
         """See `session_store.SessionStore.get_metadata`."""
-        return run(self._engine.get_metadata(session_id))
+        return self._run(self._engine.get_metadata(session_id))
 
     def get_metadata_by_key(self, key: str) -> SessionMetadata | None:
         """See `session_store.SessionStore.get_metadata_by_key`."""
-        return run(self._engine.get_metadata_by_key(key))
+        return self._run(self._engine.get_metadata_by_key(key))
 
     def update_metadata(self, session_id: str, changes: Mapping[str, Any]) -> SessionMetadata:
         """See `session_store.SessionStore.update_metadata`."""
-        return run(self._engine.update_metadata(session_id, changes))
+        return self._run(self._engine.update_metadata(session_id, changes))
 
     def list_sessions(
         self,
@@ -161,37 +166,39 @@ class SessionStore:
         limit: int = 100,
     ) -> SessionPage:
         """See `session_store.SessionStore.list_sessions`."""
-        return run(self._engine.list_sessions(sort=sort, where=where, after=after, limit=limit))
+        return self._run(
+            self._engine.list_sessions(sort=sort, where=where, after=after, limit=limit)
+        )
 
     def append(self, session_id: str, message: MessageLike) -> Message:
         """See `session_store.SessionStore.append`."""
-        return run(self._engine.append(session_id, message))
+        return self._run(self._engine.append(session_id, message))
 
     def append_many(self, session_id: str, messages: Sequence[MessageLike]) -> list[Message]:
         """See `session_store.SessionStore.append_many`."""
-        return run(self._engine.append_many(session_id, messages))
+        return self._run(self._engine.append_many(session_id, messages))
 
     def get_messages(self, session_id: str, *, include_reset: bool = False) -> list[Message]:
         """See `session_store.SessionStore.get_messages`."""
-        return run(self._engine.get_messages(session_id, include_reset=include_reset))
+        return self._run(self._engine.get_messages(session_id, include_reset=include_reset))
 
     def stream_messages(self, session_id: str, *, include_reset: bool = False) -> Iterator[Message]:
         """See `session_store.SessionStore.stream_messages`."""
-        return iterate(self._engine.stream_messages(session_id, include_reset=include_reset))
+        return self._iterate(self._engine.stream_messages(session_id, include_reset=include_reset))
 
     def get_message(self, session_id: str, message_id: str) -> Message | None:
         """See `session_store.SessionStore.get_message`."""
-        return run(self._engine.get_message(session_id, message_id))
+        return self._run(self._engine.get_message(session_id, message_id))
 
     def get_head(self, session_id: str) -> str | None:
         """See `session_store.SessionStore.get_head`."""
-        return run(self._engine.get_head(session_id))
+        return self._run(self._engine.get_head(session_id))
 
     def get_linear_history(
         self, session_id: str, leaf_id: str | None = None, *, limit: int | None = None
     ) -> list[Message]:
         """See `session_store.SessionStore.get_linear_history`."""
-        return run(self._engine.get_linear_history(session_id, leaf_id, limit=limit))
+        return self._run(self._engine.get_linear_history(session_id, leaf_id, limit=limit))
 
     def get_context(
         self,
@@ -203,7 +210,7 @@ class SessionStore:
         token_counter: TokenCounter | None = None,
     ) -> list[Message]:
         """See `session_store.SessionStore.get_context`."""
-        return run(
+        return self._run(
             self._engine.get_context(
                 session_id,
                 leaf,
@@ -215,68 +222,77 @@ class SessionStore:
 
     def get_children(self, session_id: str, message_id: str | None) -> list[Message]:
         """See `session_store.SessionStore.get_children`."""
-        return run(self._engine.get_children(session_id, message_id))
+        return self._run(self._engine.get_children(session_id, message_id))
 
     def has_children(self, session_id: str, message_id: str) -> bool:
         """See `session_store.SessionStore.has_children`."""
-        return run(self._engine.has_children(session_id, message_id))
+        return self._run(self._engine.has_children(session_id, message_id))
 
     def get_tree(self, session_id: str, root_message_id: str | None = None) -> list[Message]:
         """See `session_store.SessionStore.get_tree`."""
-        return run(self._engine.get_tree(session_id, root_message_id))
+        return self._run(self._engine.get_tree(session_id, root_message_id))
 
     def subscribe(
         self, session_id: str, *, after: str | None = None, durable: bool = False
     ) -> Iterator[Message]:
         """See `session_store.SessionStore.subscribe`."""
-        return iterate(self._engine.subscribe(session_id, after=after, durable=durable))
+        return self._iterate(self._engine.subscribe(session_id, after=after, durable=durable))
 
     def create_branch(
         self, session_id: str, name: str, leaf_message_id: str | None = None
     ) -> Branch:
         """See `session_store.SessionStore.create_branch`."""
-        return run(self._engine.create_branch(session_id, name, leaf_message_id))
+        return self._run(self._engine.create_branch(session_id, name, leaf_message_id))
 
     def get_branches(self, session_id: str) -> list[Branch]:
         """See `session_store.SessionStore.get_branches`."""
-        return run(self._engine.get_branches(session_id))
+        return self._run(self._engine.get_branches(session_id))
 
     def get_branch(self, session_id: str, name: str) -> Branch | None:
         """See `session_store.SessionStore.get_branch`."""
-        return run(self._engine.get_branch(session_id, name))
+        return self._run(self._engine.get_branch(session_id, name))
 
     def switch_to_branch(self, session_id: str, name: str) -> str:
         """See `session_store.SessionStore.switch_to_branch`."""
-        return run(self._engine.switch_to_branch(session_id, name))
+        return self._run(self._engine.switch_to_branch(session_id, name))
 
     def delete_branch(self, session_id: str, name: str) -> None:
         """See `session_store.SessionStore.delete_branch`."""
-        run(self._engine.delete_branch(session_id, name))
+        self._run(self._engine.delete_branch(session_id, name))
 
     def acquire_lock(
         self, session_id: str, owner_id: str, *, wait: bool = False, timeout_ms: int | None = None
     ) -> LockResult:
         """See `session_store.SessionStore.acquire_lock`."""
-        return run(
+        return self._run(
             self._engine.acquire_lock(session_id, owner_id, wait=wait, timeout_ms=timeout_ms)
         )
 
     def release_lock(self, session_id: str, owner_id: str) -> None:
         """See `session_store.SessionStore.release_lock`."""
-        run(self._engine.release_lock(session_id, owner_id))
+        self._run(self._engine.release_lock(session_id, owner_id))
 
     def is_locked(self, session_id: str) -> bool:
         """See `session_store.SessionStore.is_locked`."""
-        return run(self._engine.is_locked(session_id))
+        return self._run(self._engine.is_locked(session_id))
 
     def get_lock(self, session_id: str) -> Lock | None:
         """See `session_store.SessionStore.get_lock`."""
-        return run(self._engine.get_lock(session_id))
+        return self._run(self._engine.get_lock(session_id))
 
     def force_release(self, session_id: str) -> None:
         """See `session_store.SessionStore.force_release`."""
-        run(self._engine.force_release(session_id))
+        self._run(self._engine.force_release(session_id))
 
     def check(self, *, repair_index: bool = False) -> CheckReport:
         """See `session_store.SessionStore.check`."""
-        return run(self._engine.check(repair_index=repair_index))
+        return self._run(self._engine.check(repair_index=repair_index))
+
+
+def _driver(files: FileSystem) -> Driver:
+    """Return what drives a store on these files: in place, unless they need an event loop."""
+    if issubclass(type(files), Bindable) or files.traits.blocking:
+        return InPlace()
+    from session_store.event_loop import LoopThread  # asyncio takes 20 ms that others save
+
+    return LoopThread()

@@ -9,6 +9,7 @@ import pytest
 from session_store.errors import SessionStoreError
 from session_store.files.filesystem import FileSystem
 from session_store.sync import Session, SessionStore
+from session_store.testing.children import can_travel
 from session_store.testing.engine_suite import EngineSuite, Opens
 
 from .ground import Face, Ground
@@ -32,12 +33,15 @@ class Suite(EngineSuite):
     """Each test has a root of its own, and a store on it of either face."""
 
     index_in_files: ClassVar[bool] = True
-    """Whether the index is `sessions.json` and its journal; false if the engine has its own."""
+    """Whether the index is `sessions.json` and its journal; false if the engine has its own.
+
+    Then `files` or `url` has to be a place without sessions, another for each test.
+    """
 
     @pytest.fixture
     def ground(self, files: FileSystem, reopen: Opens | None) -> Iterator[Ground]:
         """Yield a root of this test's own; afterwards `check` it, and remove it."""
-        ground = Ground(files, reopen, self._runner)
+        ground = Ground(files, reopen, self._runner, whole=not self.index_in_files)
         yield ground
         try:
             ground.close()
@@ -47,11 +51,13 @@ class Suite(EngineSuite):
                 ground.remove()
 
     @pytest.fixture(params=["blocking", "async"])
-    def face(self, request: pytest.FixtureRequest, files: FileSystem) -> Face:
+    def face(self, request: pytest.FixtureRequest, files: FileSystem, reopen: Opens | None) -> Face:
         """Return the face of the store: each test of one store is made on both."""
         face: Face = request.param
-        if face == "blocking" and not files.traits.blocking:
-            pytest.skip("traits.blocking is false: its stores are async")
+        # On what suspends that face has an event loop of its own, as another process would have.
+        at_home = files.traits.blocking or (reopen is not None and can_travel(reopen))
+        if face == "blocking" and not at_home:
+            pytest.skip("traits.blocking is false, and `reopen` cannot be pickled")
         return face
 
     @pytest.fixture

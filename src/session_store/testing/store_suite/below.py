@@ -1,7 +1,7 @@
 """A file system below a folder of another: a fresh root for each test on one shared engine."""
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from session_store.errors import ClosedError, FileSystemError
 from session_store.files.filesystem import (
@@ -15,6 +15,7 @@ from session_store.files.filesystem import (
     Watch,
 )
 from session_store.files.paths import check_path
+from session_store.index.manager import OwnIndex, Recount, SessionIndexManager
 from session_store.runtime import Runtime
 
 T = TypeVar("T")
@@ -98,14 +99,15 @@ class Below:
         if self.life.closed:
             raise ClosedError
         check_path(path)
-        return f"{self.folder}/{path}"
+        return f"{self.folder}/{path}" if self.folder else path
 
     async def _told(self, call: Awaitable[T]) -> T:
         """Return what `call` returns; an error names the path that was asked for."""
         try:
             return await call
         except FileSystemError as error:
-            error.path = error.path.removeprefix(f"{self.folder}/")
+            if self.folder:
+                error.path = error.path.removeprefix(f"{self.folder}/")
             raise
 
     def _folder(self, path: str) -> str:
@@ -131,22 +133,32 @@ class _Watching(Below):
         return self.files.changed(self.path(path), size, timeout)
 
 
-class _BindableAndWatching(_Bindable, _Watching):
-    pass
+class _OwnIndex(Below):
+    def session_index(
+        self, runtime: Runtime, *, recount: Recount, save_delay_ms: int
+    ) -> SessionIndexManager:
+        """See `OwnIndex.session_index`."""
+        assert isinstance(self.files, OwnIndex)
+        files = self.files
+        return files.session_index(runtime, recount=recount, save_delay_ms=save_delay_ms)
 
 
 def below(
     files: FileSystem, folder: str, *, owned: bool = False, life: Life | None = None
 ) -> FileSystem:
-    """Return `files` from `folder` on, with what is optional in them.
+    """Return `files` from `folder` on (`""`: all of it), with what is optional in them.
 
-    With `owned`, closing it closes `files`.
+    An index of the engine's own is that of its root, and of no other folder. With `owned`,
+    closing it closes `files`.
     """
-    kinds = {
-        (False, False): Below,
-        (True, False): _Bindable,
-        (False, True): _Watching,
-        (True, True): _BindableAndWatching,
-    }
-    kind = kinds[isinstance(files, Bindable), isinstance(files, Watch)]
-    return kind(files, folder, owned=owned, life=life)
+    offered = [
+        mixin
+        for offers, mixin in (
+            (isinstance(files, Bindable), _Bindable),
+            (isinstance(files, Watch), _Watching),
+            (isinstance(files, OwnIndex) and not folder, _OwnIndex),
+        )
+        if offers
+    ]
+    kind = type("Below", (*offered, Below), {})
+    return cast("FileSystem", kind(files, folder, owned=owned, life=life))

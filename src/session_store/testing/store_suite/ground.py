@@ -26,11 +26,20 @@ SETTINGS: Final[dict[str, Any]] = {"durability": "os", "poll_interval_ms": 1}
 class Ground:
     """A fresh root; the first store on it uses the engine's `files`, each further one `reopen`.
 
-    `tolerated` are the findings of `check` that a test brings about on purpose.
+    It is a folder of theirs; with `whole`, all of them: then the engine has an index of its own,
+    and the test a place of its own on it. `tolerated` are the findings of `check` that a test
+    brings about on purpose.
     """
 
-    def __init__(self, files: FileSystem, reopen: Opens | None, runner: asyncio.Runner) -> None:
-        self.folder = f"store-{token_hex(6)}"
+    def __init__(
+        self,
+        files: FileSystem,
+        reopen: Opens | None,
+        runner: asyncio.Runner,
+        *,
+        whole: bool = False,
+    ) -> None:
+        self.folder = "" if whole else f"store-{token_hex(6)}"
         self.raw = Folder(files, self.folder, runner)
         self.tolerated: set[str] = set()
         self._reopen = reopen
@@ -39,14 +48,17 @@ class Ground:
 
     @property
     def face(self) -> Face:
-        """The face that every engine of this kind can have."""
+        """The face that needs no thread of its own."""
         return "blocking" if self.raw.files.traits.blocking else "async"
 
     def open(self, face: Face | None = None, **config: Any) -> SessionStore:
         """Return another store on this root, open; it reads like the blocking face."""
-        files = self.handle() if self._opened else below(self.raw.files, self.folder)
+        blocking = (face or self.face) == "blocking"
+        # An async client serves one event loop, and the blocking face has one of its own.
+        first = not self._opened and (not blocking or self.face == "blocking")
+        files = below(self.raw.files, self.folder) if first else self.handle()
         settings = StoreConfig(**{**SETTINGS, **config})
-        if (face or self.face) == "blocking":
+        if blocking:
             store = SessionStore(files, settings)
         else:
             store = driven(AsyncStore(files, settings), self._runner)
@@ -90,5 +102,6 @@ class Ground:
         return {one.code: one for one in found if one.code != "snapshot_lags"}
 
     def remove(self) -> None:
-        """Remove all that the test has made."""
-        self.raw.delete_tree("")
+        """Remove all that the test has made, unless the place was made for it."""
+        if self.folder:
+            self.raw.delete_tree("")
