@@ -63,7 +63,6 @@ class Branches:
     async def create(self, session_id: str, name: str, leaf_id: str | None) -> Branch:
         """Name the way to `leaf_id` (None: the head); a name that exists is moved."""
         check_branch_name(name)
-        await self._reader.require(session_id)
         file = self.file(session_id)
         async with self._reader.reading(session_id) as log:
             self._writer.locks.check(session_id)
@@ -109,7 +108,6 @@ class Branches:
 
     async def all(self, session_id: str) -> list[Branch]:
         """Return the branches in the order they were created, each with its newest tip."""
-        await self._reader.require(session_id)
         async with self._reader.reading(session_id) as log:
             records = await self._records(session_id)
             if not records:
@@ -120,7 +118,6 @@ class Branches:
 
     async def get(self, session_id: str, name: str) -> Branch | None:
         """Return the branch with its newest tip and the path to it, or None."""
-        await self._reader.require(session_id)
         async with self._reader.reading(session_id) as log:
             return await self._alive(log, name)
 

@@ -63,7 +63,7 @@ class Feed:
             if size < scanner.position:
                 scanner = Scanner(read_message)  # the original began the session anew
             try:
-                if durable and size:
+                if durable and size and not self._files.traits.durable_appends:
                     await self._files.sync(file.path)
                 async for entries in file.scan(scanner, size):
                     for _, _, message in entries:
@@ -76,7 +76,6 @@ class Feed:
                 seen = -1
 
     async def _start(self, session_id: str, after: str | None) -> int:
-        await self._reader.require(session_id)
         async with self._reader.reading(session_id) as log:
             if after is None:
                 return await self._reader.visible_from(log)

@@ -49,10 +49,14 @@ class Reader:
 
     @asynccontextmanager
     async def reading(self, session_id: str) -> AsyncGenerator[SessionLog, None]:
-        """Give the log of a session that was there, read to its end, for `async with`.
+        """Give the log of a session, read to its end, for `async with`.
 
-        Raises `SessionNotFoundError` if the session is deleted meanwhile.
+        Raises `SessionNotFoundError` if there is no such session, or it is deleted meanwhile.
         """
+        if self._index.guards_files:
+            check_foreign_session_id(session_id)
+        else:
+            await self.require(session_id)
         async with self._logs.using(session_id) as log:
             await log.refresh()
             if not log.size:
@@ -61,7 +65,6 @@ class Reader:
 
     async def messages(self, session_id: str, *, include_reset: bool) -> list[Message]:
         """Return the messages in the order of the log."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             nodes = await log.load(messages=True)
             messages = log.messages or []
@@ -71,7 +74,6 @@ class Reader:
         self, session_id: str, *, include_reset: bool
     ) -> AsyncGenerator[Message, None]:
         """Yield the messages in the order of the log, holding about a MiB at a time."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             start = 0 if include_reset else await self.visible_from(log)
             end, file = log.settled, log.file
@@ -111,7 +113,6 @@ class Reader:
 
     async def message(self, session_id: str, message_id: str) -> Message | None:
         """Return one message, or None if there is none to be seen."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             nodes = await log.load(messages=False)
             ordinal = nodes.visible(message_id)
@@ -119,7 +120,6 @@ class Reader:
 
     async def head(self, session_id: str) -> str | None:
         """Return the id of the message that the next one continues from, None for none."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             return await log.head()
 
@@ -127,7 +127,6 @@ class Reader:
         self, session_id: str, leaf_id: str | None, limit: int | None
     ) -> list[Message]:
         """Return the path from the root to the leaf (None: the head), the last `limit` of it."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             leaf = leaf_id if leaf_id is not None else await log.head()
             return [] if leaf is None else await self.path(log, leaf, limit)
@@ -175,7 +174,6 @@ class Reader:
 
     async def children(self, session_id: str, message_id: str | None) -> list[Message]:
         """Return the messages below `message_id` in the order of the log; None: the roots."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             tree = await log.load_tree()
             if message_id is not None and tree.get(message_id) is None:
@@ -184,7 +182,6 @@ class Reader:
 
     async def subtree(self, session_id: str, root_id: str | None) -> list[Message]:
         """Return what is below `root_id` (None: everything), depth first."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             tree = await log.load_tree()
             if root_id is not None and tree.get(root_id) is None:
@@ -212,7 +209,6 @@ class Reader:
         token_counter: TokenCounter | None,
     ) -> list[Message]:
         """Return what to send to a model; see `SessionStore.get_context`."""
-        await self.require(session_id)
         async with self.reading(session_id) as log:
             leaf = leaf_id if leaf_id is not None else await log.head()
             kept: Sequence[Message] = ()
