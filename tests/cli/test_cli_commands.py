@@ -421,7 +421,7 @@ def test_the_global_options_stand_before_the_command_or_behind(
         ("history", "chat", "--limit", "0"),
         ("history", "chat", "--limit", "many"),
         ("context", "chat", "--format", "xml"),
-        ("ls", "--store", "redis://host"),
+        ("ls", "--store", "mysql://host"),
         ("ls", "--store", ""),
     ],
 )

@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final, TypeAlias
 
-from session_store.runtime import iterate, run
-
 from .failures import not_found
 from .frame import Frame
 from .lookup import find_session
@@ -27,15 +25,15 @@ def export(frame: Frame, session: SessionArgument, file: TargetArgument = None) 
     They are written as they stand in its log: fields that this version does not know are
     kept. Branches, and what a reset hides, are not among them.
     """
-    with frame.reading() as store, frame.files() as files:
+    with frame.reading() as store, frame.files() as raw:
         session_id = find_session(store, session)
-        log = RawLog(files, session_id)
+        log = RawLog(raw.files, session_id)
         count = 0
         with (
-            frame.screen.progress("exporting", run(log.size())) as bar,
+            frame.screen.progress("exporting", raw.driver.run(log.size())) as bar,
             _target(frame, file) as write,
         ):
-            for line in iterate(log.lines(bar.advance)):
+            for line in raw.driver.iterate(log.lines(bar.advance)):
                 write(line)
                 count += 1
     if log.damage:

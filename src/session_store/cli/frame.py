@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
-from session_store.runtime import run
+from session_store.index.manager import OwnIndex
+from session_store.runtime import Driver
+from session_store.store.blocking import driver_of
 from session_store.sync import SessionStore
 
 from .failures import not_found
@@ -14,6 +16,13 @@ from .lookup import each_session
 from .meter import metered
 from .output import json_document, json_line, json_text
 from .screen import Screen
+
+
+class RawFiles(NamedTuple):
+    """The files of a store, to be read past it, and what drives their calls."""
+
+    files: FileSystem
+    driver: Driver
 
 
 class Frame:
@@ -25,30 +34,36 @@ class Frame:
         self.screen = Screen(color=color, bars=not json)
 
     @contextmanager
-    def opened(self) -> Iterator[FileSystem]:
+    def opened(self) -> Iterator[RawFiles]:
         """Open the files of a store that may or may not be there."""
         files = open_files(self.url)
+        driver = driver_of(files)
         try:
-            yield files
+            yield RawFiles(files, driver)
         finally:
-            run(files.close())
+            try:
+                driver.run(files.close())
+            finally:
+                driver.stop()
 
     @contextmanager
-    def files(self) -> Iterator[FileSystem]:
+    def files(self) -> Iterator[RawFiles]:
         """Open the files of a store that is there; one that is not is an error."""
-        with self.opened() as files:
-            if not is_store(files):
+        with self.opened() as raw:
+            if not raw.driver.run(is_store(raw.files)):
                 raise not_found(
                     "store_not_found",
                     f"there is no store at {self.url!r}: name one with --store or "
                     "SESSION_STORE_URL, or make one with `session-store append KEY user TEXT`",
                 )
-            yield files
+            yield raw
 
     @contextmanager
     def reading(self) -> Iterator[SessionStore]:
         """Open a store that is there, to read it."""
-        with self.files() as files, SessionStore(files) as store:
+        with self.files():
+            pass
+        with SessionStore.open(self.url) as store:
             yield store
 
     @contextmanager
@@ -58,8 +73,7 @@ class Frame:
             total = sum(known.log.size for known in each_session(store) if known.log)
         with (
             self.screen.progress(what, total) as bar,
-            self.files() as files,
-            SessionStore(metered(files, bar.advance)) as store,
+            SessionStore(metered(open_files(self.url), bar.advance)) as store,
         ):
             yield store
 
@@ -78,13 +92,16 @@ class Frame:
         self.screen.line(json_text(value) if isinstance(value, bytes) else json_line(value))
 
 
-def is_store(files: FileSystem) -> bool:
+async def is_store(files: FileSystem) -> bool:
     """Return whether somebody made a store there, be it damaged."""
-    if any(run(files.exists(f"sessions.json{end}")) for end in ("", ".prev")):
+    # Who keeps an index of his own is there for nothing else.
+    if isinstance(files, OwnIndex) or any(
+        [await files.exists(f"sessions.json{end}") for end in ("", ".prev")]
+    ):
         return True
-    return any(
-        run(files.exists(f"{name}messages.jsonl"))
-        if name.endswith("/")
-        else name.startswith("sessions.")
-        for name in run(files.list("")).names
-    )
+    for name in (await files.list("")).names:
+        if name.startswith("sessions."):
+            return True
+        if name.endswith("/") and await files.exists(f"{name}messages.jsonl"):
+            return True
+    return False

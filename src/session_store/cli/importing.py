@@ -119,8 +119,8 @@ def _key_of(opened: BinaryIO, file: Path) -> str:
 
 def _known_ids(frame: Frame, name: str) -> tuple[set[str], set[str]]:
     """Return every id that the session has, and those that no reset hides."""
-    with frame.opened() as files:
-        if not is_store(files):
+    with frame.opened() as raw:
+        if not raw.driver.run(is_store(raw.files)):
             return set(), set()
     with frame.reading() as store:
         session_id = known_session(store, name)

@@ -7,7 +7,6 @@ from session_store.formats import to_anthropic, to_openai
 from session_store.model.context import estimate_tokens
 from session_store.model.messages import encode_message
 from session_store.model.records import Finding, Message
-from session_store.runtime import run
 from session_store.store.checking import CheckReport
 
 from .failures import FOUND_ERRORS
@@ -76,9 +75,9 @@ def tail(
 
     With -f also those that come, from whichever process, until Ctrl-C.
     """
-    with frame.reading() as store, frame.files() as files:
+    with frame.reading() as store, frame.files() as raw:
         session_id = find_session(store, session)
-        last = run(RawLog(files, session_id).last(max(count, 1)))
+        last = raw.driver.run(RawLog(raw.files, session_id).last(max(count, 1)))
         shown = last if count else []
         if not follow:
             _print(frame, shown)

@@ -32,7 +32,7 @@ class SessionStore:
     """See `session_store.SessionStore`; this one blocks."""
 
     def __init__(self, files: FileSystem, config: StoreConfig | None = None) -> None:
-        self._driver = _driver(files)
+        self._driver = driver_of(files)
         self._run, self._iterate = self._driver.run, self._driver.iterate
         self._engine = Engine(files, config or StoreConfig(), self._driver.runtime)
         self._syncing: Repeat | None = None
@@ -289,7 +289,7 @@ class SessionStore:
         return self._run(self._engine.check(repair_index=repair_index))
 
 
-def _driver(files: FileSystem) -> Driver:
+def driver_of(files: FileSystem) -> Driver:
     """Return what drives a store on these files: in place, unless they need an event loop."""
     if issubclass(type(files), Bindable) or files.traits.blocking:
         return InPlace()
