@@ -64,7 +64,7 @@ async def _find_lost(core: Core) -> None:
     for record in await discover(core, root.folders):
         core.state.apply(record)
         core.corrections.append(record)
-        finding = finding_of(record)
+        finding = finding_of(record.session_id)
         if finding not in core.repairs:
             core.repairs.append(finding)
 

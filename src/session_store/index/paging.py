@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from session_store.errors import ConfigError
 from session_store.model.records import SessionMetadata
 
-from .fields import SORTS, fields_of, number, to_metadata
+from .fields import SORTS, Stored, fields_of, number, to_metadata
 from .state import IndexState
 
 SLICE: Final = 10_000
@@ -86,9 +86,14 @@ def _matches(state: IndexState, session_id: str, query: Query) -> bool:
     prefix = query.key_prefix
     if prefix is not None and not any(key.startswith(prefix) for key in state.keys_of(session_id)):
         return False
+    return matches(session_id, state.sessions[session_id], query)
+
+
+def matches(session_id: str, stored: Stored, query: Query) -> bool:
+    """Return whether the session has the values that are asked for."""
     if not query.wanted:
         return True
-    fields = {**fields_of(state.sessions[session_id]), "sessionId": session_id}
+    fields = {**fields_of(stored), "sessionId": session_id}
     return all(_same(_at(fields, path), value) for path, value in query.wanted)
 
 

@@ -107,7 +107,7 @@ async def _rebuild(
             core.state.apply(record)
         core.find("error", "snapshot_unwritten", SNAPSHOT, str(error))
         return
-    core.repairs += core.findings + [finding_of(record) for record in found]
+    core.repairs += core.findings + [finding_of(record.session_id) for record in found]
     # What was written is the truth: from here on it is opened like any other.
     core.base = None
 
@@ -234,14 +234,14 @@ def _to_record(core: Core, metadata: SessionMetadata) -> JournalRecord:
     )
 
 
-def finding_of(record: JournalRecord) -> Finding:
+def finding_of(session_id: str | None) -> Finding:
     """Return the report on a session that was found."""
     return Finding(
         severity="warning",
         code="session_found",
-        path=f"{record.session_id}/",
+        path=f"{session_id}/",
         detail="the index had lost it; made anew from its messages",
-        session_id=record.session_id,
+        session_id=session_id,
     )
 
 
@@ -254,4 +254,4 @@ async def recover(core: Core) -> None:
     found = await discover(core, root.folders)
     if found:
         await core.append(*found)
-        core.repairs += [finding_of(record) for record in found]
+        core.repairs += [finding_of(record.session_id) for record in found]

@@ -1,0 +1,1 @@
+"""Engines beside the folder: databases and servers that keep what a store keeps, one a file."""

@@ -1,0 +1,21 @@
+"""SQLite keeps what every engine keeps: both suites, with its own index and as files alone."""
+
+from pathlib import Path
+
+import pytest
+
+from session_store.testing import FileSystemSuite, StoreSuite
+
+
+class OnSQLite:
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/store.db"
+
+
+class TestFiles(OnSQLite, FileSystemSuite):
+    pass
+
+
+class TestStore(OnSQLite, StoreSuite):
+    index_in_files = False
