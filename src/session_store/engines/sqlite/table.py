@@ -180,12 +180,24 @@ def _where(query: Query, before: Position | None) -> _Where:
             values.append(value)
     if query.key_prefix is not None and not _is_text(query.key_prefix):
         terms.append("FALSE")
+    elif query.key_prefix:
+        # Not by `substr`: to SQLite's functions a text ends at U+0000.
+        first, behind = query.key_prefix, _behind(query.key_prefix)
+        until = "" if behind is None else " AND key < ?"
+        terms.append(f"id IN (SELECT session FROM session_key WHERE key >= ?{until})")
+        values += [first] if behind is None else [first, behind]
     elif query.key_prefix is not None:
-        terms.append(
-            "id IN (SELECT session FROM session_key WHERE key >= ? AND substr(key, 1, ?) = ?)"
-        )
-        values += [query.key_prefix, len(query.key_prefix), query.key_prefix]
+        terms.append("id IN (SELECT session FROM session_key)")
     return _Where(f"WHERE {' AND '.join(terms)}" if terms else "", tuple(values))
+
+
+def _behind(prefix: str) -> str | None:
+    """Return the first text behind all that begin so, in the order of code points; None: none."""
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    after = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if 0xD800 <= after < 0xE000 else after)
 
 
 def _is_text(value: str) -> bool:
