@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from .base import Server, free_ports, wait_until
 from .postgres import PostgresServer
+from .proxy import Proxy
 from .seaweed import SeaweedServer
 from .sharing import shared
 from .valkey import ValkeyCluster, ValkeyServer
@@ -13,6 +14,7 @@ AnyServer: TypeAlias = Server | ValkeyCluster
 __all__ = [
     "AnyServer",
     "PostgresServer",
+    "Proxy",
     "SeaweedServer",
     "Server",
     "ValkeyCluster",

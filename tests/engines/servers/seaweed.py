@@ -70,11 +70,11 @@ class SeaweedServer(Server):
         given = [f"-{name}={value}" for name, value in options.items()]
         return [self.program(), "-logtostderr=true", "mini", *given]
 
-    def store(self) -> S3Store:
-        """Return a bare client of its bucket."""
+    def store(self, port: int | None = None) -> S3Store:
+        """Return a bare client of its bucket, at another port if a proxy stands there."""
         return S3Store(
             BUCKET,
-            endpoint=self.endpoint,
+            endpoint=f"http://127.0.0.1:{port or self.ports['s3.port']}",
             access_key_id=KEY,
             secret_access_key=SECRET,
             region="us-east-1",
