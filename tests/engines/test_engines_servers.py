@@ -13,8 +13,17 @@ import asyncpg
 import obstore
 import pytest
 import redis
-from servers import PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, free_ports, shared
+from servers import (
+    PostgresServer,
+    SeaweedServer,
+    ValkeyCluster,
+    ValkeyServer,
+    free_ports,
+    shared,
+    sharing,
+)
 from servers.base import Server, wait_until
+from servers.sharing import quick_folder
 
 Own = Callable[..., Any]
 
@@ -143,7 +152,8 @@ def test_ports_are_all_different_and_none_that_a_client_could_get() -> None:
 WORKER = """
 import sys, time
 from pathlib import Path
-from servers import ValkeyServer, shared
+from servers import ValkeyServer, shared, sharing
+sharing.MEMORY = Path(sys.argv[1])
 with shared(Path(sys.argv[1]), ValkeyServer) as url:
     print(url, flush=True)
     sys.stdin.readline()
@@ -201,3 +211,21 @@ def test_a_server_ends_with_a_worker_that_is_killed_and_the_next_one_starts_anot
     assert wait_until(lambda: not answers(url), 10)
     with shared(tmp_path, ValkeyServer) as another:
         assert answers(another)
+
+
+def test_a_folder_in_memory_that_nobody_holds_is_removed_by_the_next_who_needs_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "MEMORY", tmp_path)
+    monkeypatch.setattr(sharing, "ROOM_BYTES", 0)
+    names = [f"{sharing.PREFIX}{number}" for number in range(2)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "owner").touch()
+    os.utime(tmp_path / names[0] / "owner", (0, 0))
+
+    with quick_folder(tmp_path) as held, quick_folder(tmp_path) as another:
+        there = {path.name for path in tmp_path.iterdir()}
+
+    assert there == {names[1], held.name, another.name}
+    assert [path.name for path in tmp_path.iterdir()] == [names[1]]

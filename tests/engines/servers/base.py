@@ -81,7 +81,10 @@ class Server:
             # PostgreSQL needs a moment after SIGKILL until its shared memory is free.
             time.sleep(0.2 * attempt)
             self._process = _starter.submit(self._launch).result()
-            if wait_until(lambda: self._works() or self._ended(), READY_SECONDS) and self._works():
+            if (
+                wait_until(lambda: self._works() or not self.is_running(), READY_SECONDS)
+                and self._works()
+            ):
                 return
             self.kill()
         raise RuntimeError(f"{type(self).__name__} does not start: {self._why}\n{self.log()}")
@@ -91,6 +94,10 @@ class Server:
         """The id of the server's process."""
         assert self._process is not None, "it does not run"
         return self._process.pid
+
+    def is_running(self) -> bool:
+        """Return whether its process is there, paused or not."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """End it as a crash does, with all its processes, and leave no zombies."""
@@ -147,9 +154,6 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def _ended(self) -> bool:
-        return self._process is None or self._process.poll() is not None
 
     def _works(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from functools import cache
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from .base import Server, free_ports
+from .base import END_SECONDS, Server, free_ports, wait_until
 
 PASSWORD: Final = "correct horse"
 _IN_A_NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -37,6 +38,9 @@ class PostgresServer(Server):
             # Its path would be too long below the folder of a test.
             "unix_socket_directories": "",
             "max_connections": "300",
+            "max_wal_size": "128MB",
+            # Elsewhere it would be left behind by a crash.
+            "dynamic_shared_memory_type": "mmap",
             # Three processes fewer.
             "io_method": "sync",
             **settings,
@@ -69,6 +73,14 @@ class PostgresServer(Server):
     def command(self) -> list[str]:
         given = [part for setting in self._settings.items() for part in ("-c", "=".join(setting))]
         return [*_as_user(), _tool("postgres"), "-D", str(self.data), *given]
+
+    def stop(self) -> None:
+        # It gives back its System V segment, which outlives it otherwise.
+        if self.is_running():
+            self.resume()
+            os.kill(self.pid, signal.SIGQUIT)
+            wait_until(lambda: not self.is_running(), END_SECONDS)
+        super().stop()
 
     def is_ready(self) -> bool:
         return _answer([_tool("psql"), self.url, "-Atc", "SELECT 1"]) == "1\n"
