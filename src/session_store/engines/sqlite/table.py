@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 import msgspec
 
-from session_store.index.fields import Stored, Times
+from session_store.index.fields import Times
 from session_store.index.paging import Position, Query
 from session_store.index.table import Change, Row, Table
 
@@ -110,7 +110,7 @@ class SQLiteTable(Table):
 
     async def replace(self, changes: Sequence[Change]) -> list[str]:
         """See `Table.replace`."""
-        encoded = [_encode(change.stored) for change in changes]
+        encoded = [bytes(change.stored).decode() for change in changes]
 
         def put(db: apsw.Connection) -> list[str]:
             left: list[str] = []
@@ -212,11 +212,6 @@ def _is_text(value: str) -> bool:
 def _rows(db: apsw.Connection, query: str, values: tuple[Any, ...]) -> list[Row]:
     found: Any = db.execute(query, values).fetchall()
     return [Row(id_, msgspec.Raw(stored.encode()), version) for id_, version, stored in found]
-
-
-def _encode(stored: Stored) -> str:
-    data = msgspec.json.encode(stored) if isinstance(stored, dict) else bytes(stored)
-    return data.decode()
 
 
 def _resolve(db: apsw.Connection, key: str) -> str | None:
