@@ -32,6 +32,13 @@ _UNDONE: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_BROKEN: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # A connection that was told, while it was idle, that the server goes away.
+    asyncpg.InternalClientError,
+    OSError,
+)
 _REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -83,7 +90,7 @@ class Connections:
         except TimeoutError:
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _BROKEN as error:
             raise _typed(path, error, unknown=sent and changes) from error
 
     @asynccontextmanager
@@ -96,9 +103,10 @@ class Connections:
             try:
                 yield connection
                 sane = True
-            except asyncpg.PostgresError:
-                # The server has answered: an error is a reply as well.
-                sane = True
+            except asyncpg.PostgresError as error:
+                # An error is a reply as well; a fatal one is the last, and what the client
+                # itself finds out has no severity.
+                sane = error.severity_en == "ERROR"
                 raise
             finally:
                 if sane and not self._closed and not connection.is_closed():
