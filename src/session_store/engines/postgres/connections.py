@@ -45,6 +45,15 @@ _REFUSED: Final = (
 )
 
 
+# The last is what asyncpg says of a connection that fails while nobody waits for it.
+_BROKEN: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    asyncpg.InternalClientError,
+)
+
+
 class Connections:
     """Connections of one process in one event loop; another loop or a child begins anew."""
 
