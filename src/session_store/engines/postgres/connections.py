@@ -32,13 +32,6 @@ _UNDONE: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-_BROKEN: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    # A connection that was told, while it was idle, that the server goes away.
-    asyncpg.InternalClientError,
-    OSError,
-)
 _REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
