@@ -108,7 +108,7 @@ class Connections:
             except asyncpg.PostgresError as error:
                 # An error is a reply as well; a fatal one is the last, and what the client
                 # itself finds out has no severity.
-                sane = error.severity_en == "ERROR"
+                sane = getattr(error, "severity_en", None) == "ERROR"
                 raise
             finally:
                 if sane and not self._closed and not connection.is_closed():
