@@ -105,9 +105,10 @@ class Connections:
             try:
                 yield connection
                 sane = True
-            except asyncpg.PostgresError:
-                # The server has answered: an error is a reply as well.
-                sane = True
+            except asyncpg.PostgresError as error:
+                # An error is a reply as well; a fatal one is the last, and what the client
+                # itself finds out has no severity.
+                sane = getattr(error, "severity_en", None) == "ERROR"
                 raise
             finally:
                 if sane and not self._closed and not connection.is_closed():
