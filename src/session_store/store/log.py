@@ -146,7 +146,7 @@ class SessionLog:
             self.size = size
 
     def read_on(self, data: bytes) -> bool:
-        """Take in what stands behind a log that was `whole`; False if it must be read anew."""
+        """Take in what stands behind a log that `goes_on`; False if it must be read anew."""
         assert self._scanner is not None
         try:
             self._take(self._scanner.feed(data))
@@ -245,14 +245,19 @@ class SessionLog:
             self._keep(start, record, line)
         self.size = size
 
-    @property
-    def whole(self) -> bool:
-        """Return whether the log is known up to its last byte, and that ends a settled line."""
-        scanner = self._scanner
-        return scanner is not None and scanner.settled == self.size > 0
+    def goes_on(self) -> bool:
+        """Return whether it is known to its end, a settled line, and the head is one just met."""
+        scanner, tail = self._scanner, self.tail
+        head = tail.head
+        return (
+            scanner is not None
+            and scanner.settled == self.size > 0
+            and head is not None
+            and tail.met(head)
+        )
 
     def wrote_one(self, message: Message, line: bytes) -> None:
-        """Take in a message that was just appended in `line`, where the log was `whole`."""
+        """Take in a message that was just appended in `line` to a log that `goes_on`."""
         assert self._scanner is not None
         start = self.size
         self.size = end = start + len(line)
