@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from servers import PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer
@@ -14,8 +15,13 @@ def _of_the_team(name: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("servers")
+def servers_folder() -> Iterator[Path]:
+    # In memory where that is possible: what is tested is not the disk, and waiting for it takes
+    # most of the time.
+    memory = Path("/dev/shm")
+    inside = memory if os.access(memory, os.W_OK) else None
+    with TemporaryDirectory(prefix="session-store-", dir=inside, ignore_cleanup_errors=True) as at:
+        yield Path(at)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,26 @@
+"""PostgreSQL keeps what every engine keeps: both suites, with its own index and as files alone."""
+
+import asyncio
+from collections.abc import Iterator
+from secrets import token_hex
+
+import pytest
+
+from session_store.engines.postgres import erase, place_in
+from session_store.testing import FileSystemSuite, StoreSuite
+
+
+class OnPostgres:
+    @pytest.fixture
+    def url(self, postgres_url: str) -> Iterator[str]:
+        url = place_in(postgres_url, token_hex(6))
+        yield url
+        asyncio.run(erase(url))
+
+
+class TestFiles(OnPostgres, FileSystemSuite):
+    pass
+
+
+class TestStore(OnPostgres, StoreSuite):
+    index_in_files = False
