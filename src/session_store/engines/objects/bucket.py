@@ -258,8 +258,8 @@ async def for_each(call: Callable[[A], Awaitable[T]], items: Iterable[A]) -> lis
             return await call(item)
 
     given = list(items)
-    if len(given) == 1:
-        return [await call(given[0])]
+    if len(given) < 2:
+        return [await call(item) for item in given]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(in_turn(item)) for item in given]

@@ -6,7 +6,8 @@ late can take effect. What it stands on is remembered from the last; so it is on
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from session_store.errors import (
     ConflictError,
@@ -30,7 +31,7 @@ from .heads import (
 from .known import NEVER, Cache, Known, known_from
 from .names import head_name, part_name
 
-LOOK_BYTES: Final = 1 << 17
+LOOK_BYTES: Final = 1 << 16
 """What a look takes at most: the line of a head and a tail, or the beginning of a large file."""
 
 MESSAGES: Final = "messages.jsonl"
@@ -47,6 +48,10 @@ class Content(NamedTuple):
 
 Plan: TypeAlias = Callable[[Known], Awaitable[Content | None]]
 """What is to become of a file that is known so; None if it may stay as it is."""
+
+
+async def _call(call: Callable[[], Awaitable[Any]]) -> Any:
+    return await call()
 
 
 async def going(known: Known) -> Content | None:
@@ -172,18 +177,35 @@ class Changing:
 
         Where a part was lost there are NULs: what stands beside it can be read all the same.
         """
-        known, before = await self.look(path), NEVER
-        while True:
-            if known.head is None:
-                raise NotFoundError(path)
-            stop = known.size if end is None else min(end, known.size)
-            if start >= stop:
-                return b""
-            lost = known.version == before.version
-            try:
-                return await self.range(path, known, start, stop, lost=lost)
-            except Changed:
-                known, before = await self.look(path), known
+        known = self._cache.get(path)
+        if known is None or known.head is None:
+            known = await self.look(path)
+        else:
+            # Both at once: mostly nothing has changed, and then what was read is what is there.
+            look, fetch = partial(self.look, path), partial(self._fetch, path, known, start, end)
+            calls: tuple[Callable[[], Awaitable[Any]], ...] = (look, fetch)
+            now, data = await for_each(_call, calls)
+            if isinstance(data, bytes) and now.version == known.version:
+                return data
+            known = now
+        lost = False
+        while known.head is not None:
+            data = await self._fetch(path, known, start, end, lost=lost)
+            if data is not None:
+                return data
+            now = await self.look(path)
+            lost, known = now.version == known.version, now
+        raise NotFoundError(path)
+
+    async def _fetch(
+        self, path: str, known: Known, start: int, end: int | None, *, lost: bool = False
+    ) -> bytes | None:
+        """Return what `range` does; None if it is another file by now, or a part is lost."""
+        stop = known.size if end is None else min(end, known.size)
+        try:
+            return await self.range(path, known, start, stop, lost=lost) if start < stop else b""
+        except Changed:
+            return None
 
     async def range(
         self, path: str, known: Known, start: int, end: int, *, lost: bool = False

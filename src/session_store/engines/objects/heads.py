@@ -15,10 +15,12 @@ import msgspec
 from session_store.errors import CorruptionError
 
 FORMAT: Final = 1
-TAIL_BYTES: Final = 1 << 16
-"""From this size on the tail becomes a part with the next append. See docs/engines.md."""
-MERGED_BYTES: Final = (1 << 24, 1 << 20)
-"""Parts at the end are made one as soon as together they are so large, and each is smaller."""
+TAIL_BYTES: Final = 1 << 15
+"""From this size on the tail becomes a part with the next append."""
+SMALL_BYTES: Final = 1 << 19
+"""A part smaller than this becomes one with the tail that follows it."""
+LARGE_BYTES: Final = 1 << 24
+"""Parts at the end become one as soon as they are so large together, and none is alone."""
 GONE_BYTES: Final = 32
 """What is left of a file that is gone is no larger, and every other head is."""
 
@@ -90,13 +92,18 @@ def to_close(head: Head) -> int:
 
     None of them if that is the number of the parts.
     """
-    for limit in MERGED_BYTES:
-        first = len(head.parts)
-        while first and head.end(first - 1) - head.parts[first - 1].start < limit:
-            first -= 1
-        if first < len(head.parts) and head.size - head.parts[first].start >= limit:
-            return first
-    return len(head.parts)
+    first = _smaller_from(head, LARGE_BYTES)
+    if first < len(head.parts) and head.size - head.parts[first].start >= LARGE_BYTES:
+        return first
+    return max(_smaller_from(head, SMALL_BYTES), len(head.parts) - 1)
+
+
+def _smaller_from(head: Head, limit: int) -> int:
+    """Return from which part on all are smaller."""
+    first = len(head.parts)
+    while first and head.end(first - 1) - head.parts[first - 1].start < limit:
+        first -= 1
+    return first
 
 
 def overlapping(head: Head, start: int, end: int) -> Sequence[tuple[int, int, int]]:
