@@ -128,9 +128,7 @@ class Client:
         parts = urlsplit(self._url)
         if "+cluster" in parts.scheme:
             url = urlunsplit(parts._replace(scheme=parts.scheme.replace("+cluster", "")))
-            return redis.asyncio.cluster.RedisCluster.from_url(
-                url, cluster_error_retry_attempts=0, **given
-            )
+            return redis.asyncio.cluster.RedisCluster.from_url(url, **given)
         pool = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=seconds, **given)
         client = redis.asyncio.Redis(connection_pool=pool, retry=Retry(NoBackoff(), 0))
         client.auto_close_connection_pool = True
