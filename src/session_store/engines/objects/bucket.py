@@ -266,3 +266,10 @@ async def for_each(call: Callable[[A], Awaitable[T]], items: Iterable[A]) -> lis
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def both(one: Callable[[], Awaitable[A]], other: Callable[[], Awaitable[T]]) -> tuple[A, T]:
+    """Return what both calls return, made at once; if one fails the other is ended."""
+    calls: tuple[Callable[[], Awaitable[Any]], ...] = (one, other)
+    first, second = await for_each(lambda call: call(), calls)
+    return first, second

@@ -7,7 +7,7 @@ late can take effect. What it stands on is remembered from the last; so it is on
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from session_store.errors import (
     ConflictError,
@@ -16,7 +16,7 @@ from session_store.errors import (
 )
 from session_store.runtime import Chance
 
-from .bucket import Bucket, Changed, for_each
+from .bucket import Bucket, Changed, both, for_each
 from .heads import (
     TAIL_BYTES,
     Gone,
@@ -37,26 +37,28 @@ LOOK_BYTES: Final = 1 << 16
 MESSAGES: Final = "messages.jsonl"
 GUARDS: Final = (MESSAGES, "branches.jsonl", "lock.json")
 """The files of a session. Their heads stay behind when it ends, and say so to who comes late."""
+ENDED_MOST: Final = 10_000
+END_TRIES: Final = 5
 
 
 class Content(NamedTuple):
-    """What a file is to be: its head, None for a file that goes, and the bytes behind it."""
+    """What a file is to be: its head, None for a file that goes, and the bytes behind it.
+
+    With `ended` it goes for good.
+    """
 
     head: Head | None
-    body: bytes
+    body: bytes = b""
+    ended: bool = False
 
 
 Plan: TypeAlias = Callable[[Known], Awaitable[Content | None]]
 """What is to become of a file that is known so; None if it may stay as it is."""
 
 
-async def _call(call: Callable[[], Awaitable[Any]]) -> Any:
-    return await call()
-
-
 async def going(known: Known) -> Content | None:
     """Plan that a file is to be no more."""
-    return None if known.head is None else Content(None, b"")
+    return None if known.head is None else Content(None)
 
 
 class Changing:
@@ -66,6 +68,8 @@ class Changing:
         self.bucket = bucket
         self.chance = chance
         self._cache = Cache()
+        self.ended: set[str] = set()
+        """Some of the folders of which this process has seen that their sessions have ended."""
 
     async def look(self, path: str) -> Known:
         """Return the file as it is now."""
@@ -83,6 +87,8 @@ class Changing:
                 break
             if b"\n" in found.data or len(found.data) == found.size:
                 known = known_from(path, found)
+                if known.ended:
+                    self._saw_end(path.partition("/")[0])
                 break
             want = found.size
         self._cache.put(path, known)
@@ -106,6 +112,8 @@ class Changing:
                 if fresh:
                     return known
             except ConflictError:
+                if fresh and known.head is None and await self._may_not_be(path):
+                    raise NotFoundError(path) from None
                 if fresh:
                     raise
             except Changed:
@@ -114,31 +122,36 @@ class Changing:
             known, fresh = await self.look(path), True
 
     async def _replace(self, path: str, known: Known, content: Content) -> Known:
-        head, body = content
-        token = self.chance.token()
-        line = encode_gone(token, ended=False) if head is None else encode_head(head)
+        head, body, ended = content
+        line = self.gone(ended=ended) if head is None else encode_head(head)
         try:
             version = await self.bucket.put(head_name(path), line + body, known.version)
         except BaseException:
             # Another came first, or it is unknown whether this is what is there now.
             self._cache.drop(path)
             raise
-        after = Known(version, head, line=len(line), body=body)
+        after = Known(version, head, ended, len(line), body)
         self._cache.put(path, after)
         if known.head is None:
-            await self._refuse_if_ended(path)
+            await self._take_back_if_ended(path)
         else:
             await self._drop_parts(path, known.head.parts, head.parts if head else ())
         return after
 
-    async def _refuse_if_ended(self, path: str) -> None:
+    async def _take_back_if_ended(self, path: str) -> None:
         """Take a file back that was made in the folder of a session that has ended."""
-        folder, _, name = path.partition("/")
-        if not name or name in GUARDS:
-            return
-        if await self.is_ended(folder):
+        try:
+            if not await self._may_not_be(path):
+                return
             await self.bury([path])
-            raise NotFoundError(path)
+        except UnavailableError as error:
+            raise UnavailableError(path, error.reason, unknown=True) from error
+        raise NotFoundError(path)
+
+    async def _may_not_be(self, path: str) -> bool:
+        """Return whether the path leads into the folder of a session that has ended."""
+        folder, _, name = path.partition("/")
+        return bool(name) and name not in GUARDS and await self.is_ended(folder)
 
     async def is_ended(self, folder: str) -> bool:
         """Return whether this was the folder of a session that has ended."""
@@ -147,7 +160,32 @@ class Changing:
         if found is None:
             return False
         head, _ = decode_head(path, found.data)
-        return isinstance(head, Gone) and head.ended
+        ended = isinstance(head, Gone) and head.ended
+        if ended:
+            self._saw_end(folder)
+        return ended
+
+    async def end(self, folder: str) -> bool:
+        """End the log of a session for good, in one step, and return whether it was this call.
+
+        Where others append without a pause it is ended whatever comes between; then two who end
+        it at once may both be told so.
+        """
+        path = f"{folder}/{MESSAGES}"
+        for _ in range(END_TRIES):
+            known = await self.look(path)
+            if known.ended:
+                return False
+            with suppress(Changed):
+                await self._replace(path, known, Content(None, ended=True))
+                return True
+        await self.bury([path])
+        return True
+
+    def _saw_end(self, folder: str) -> None:
+        if len(self.ended) >= ENDED_MOST:
+            self.ended.clear()
+        self.ended.add(folder)
 
     async def bury(self, paths: Sequence[str]) -> None:
         """End files for good, whatever they are."""
@@ -183,9 +221,8 @@ class Changing:
         else:
             # Both at once: mostly nothing has changed, and then what was read is what is there.
             look, fetch = partial(self.look, path), partial(self._fetch, path, known, start, end)
-            calls: tuple[Callable[[], Awaitable[Any]], ...] = (look, fetch)
-            now, data = await for_each(_call, calls)
-            if isinstance(data, bytes) and now.version == known.version:
+            now, data = await both(look, fetch)
+            if data is not None and now.version == known.version:
                 return data
             known = now
         lost = False

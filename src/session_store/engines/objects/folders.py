@@ -6,7 +6,7 @@ from typing import Final
 from session_store.files.filesystem import Page
 
 from .bucket import Bucket, Listed, for_each
-from .changing import GUARDS, MESSAGES, Changing, going
+from .changing import GUARDS, Changing, going
 from .heads import GONE_BYTES
 from .names import first_step, folder_name, parts_name, path_of, unspell
 
@@ -54,14 +54,17 @@ class Folders:
     async def _remove(self, name: str) -> None:
         await self._files.change(path_of(name), going)
 
-    async def end(self, session_id: str) -> None:
-        """End the folder of a session for good: its log first, in one step."""
-        log = f"{session_id}/{MESSAGES}"
-        await self._files.bury([log])
+    async def end(self, session_id: str) -> bool:
+        """End the folder of a session for good, and return whether it was this call.
+
+        Its log goes first, in one step; from then on nothing new stays in the folder.
+        """
+        ended = await self._files.end(session_id)
         there = [file.name async for file in self._files_in(folder_name(session_id))]
-        rest = {f"{session_id}/{name}" for name in GUARDS} | set(map(path_of, there))
-        await self._files.bury(sorted(rest - {log}))
+        rest = {f"{session_id}/{name}" for name in GUARDS[1:]} | set(map(path_of, there))
+        await self._files.bury(sorted(rest))
         await self._bucket.delete(await self._parts(session_id))
+        return ended
 
     async def _parts(self, folder: str) -> list[str]:
         prefix = parts_name(folder)

@@ -6,6 +6,7 @@ the time of their making, the newest first: a listing is the order.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from session_store.index.fields import Stored, Times
 from session_store.index.paging import Position, Query
 from session_store.index.table import Change, Row
 
-from .bucket import Bucket, Changed, Found, Listed, Version, for_each
+from .bucket import Bucket, Changed, Found, Listed, Version, both, for_each
 from .cells import Cells, CreatedCell, KeyCell, SessionCell, decode_cell, encode_cell
 from .changing import Changing
 from .folders import Folders
@@ -62,7 +63,14 @@ class ObjectTable:
         """See `Table.resolve`; one request."""
         name = key_name(key)
         there = decode_cell(KeyCell, name, await self._bucket.get(name))
-        return None if there is None else there.id
+        if there is None:
+            return None
+        if there.id in self._files.ended:
+            # Whoever ended it was broken off before it came to the key.
+            await self._finish(there.id)
+            await self._release(key, there.id)
+            return None
+        return there.id
 
     async def register(
         self, session_id: str, key: str | None, stored: bytes, times: Times
@@ -231,8 +239,10 @@ class ObjectTable:
         return [row for row in rows if row is not None]
 
     async def _find_row(self, session_id: str) -> Row | None:
-        there = await self._find(session_id)
-        return None if there is None else _row(there[0], there[1])
+        """Return what is stored of a session; two requests at once, for it ends with its log."""
+        find, end = partial(self._find, session_id), partial(self._files.is_ended, session_id)
+        there, ended = await both(find, end)
+        return None if there is None or ended else _row(*there)
 
     async def _row(self, name: str) -> Row | None:
         return _row(name, await self._bucket.get(name))
@@ -272,37 +282,45 @@ class ObjectTable:
         return [one for one in await for_each(put, changes) if one is not None]
 
     async def is_deleted(self, session_id: str) -> bool:
-        """See `Table.is_deleted`."""
-        return await self._files.is_ended(session_id)
+        """See `Table.is_deleted`; what the end of a session has left undone is done."""
+        if not await self._files.is_ended(session_id):
+            return False
+        await self._finish(session_id)
+        return True
 
     async def delete(self, session_id: str) -> bool:
-        """See `Table.delete`: its log, which is the step; then its other files, keys and record.
+        """See `Table.delete`; the end of its log is the step, and then its keys are taken away.
 
         If it was broken off between, doing it again does the rest.
         """
-        there = await self._find(session_id)
-        if there is None or decode_cell(SessionCell, *there) is None:
+        if await self._find_row(session_id) is None:
             return False
-        name, seen = there
-        await self._folders.end(session_id)
+        ended = await self._folders.end(session_id)
+        await self._finish(session_id)
+        return ended
 
-        def end(found: Found | None) -> tuple[tuple[str, ...] | None, bytes | None]:
-            session = decode_cell(SessionCell, name, found)
-            if session is None:
-                return None, None
-            return session.keys, self._files.gone(ended=False)
+    async def _finish(self, session_id: str) -> None:
+        """Take away the keys of a session that has ended, and what is known of it."""
+        there = await self._find(session_id)
+        if there is None:
+            return
+        name, seen = there
 
         async def release(key: str) -> None:
             await self._release(key, session_id)
 
-        # Before the record too: who is broken off here must find the keys when he comes again.
+        def end(found: Found | None) -> tuple[tuple[str, ...], bytes | None]:
+            session = decode_cell(SessionCell, name, found)
+            if session is None:
+                return (), None
+            return session.keys, self._files.gone(ended=False)
+
+        # Before as well: who is broken off here must find the keys when he comes again.
         session = decode_cell(SessionCell, name, seen)
-        await for_each(release, session.keys if session else ())
-        keys = await self._cells.change(name, end)
-        if keys is None:
-            return False
-        await for_each(release, set(keys).difference(session.keys if session else ()))
-        return True
+        known = session.keys if session else ()
+        await for_each(release, known)
+        keys = await self._cells.change(name, end, seen=seen)
+        await for_each(release, set(keys).difference(known))
 
     async def page(self, query: Query, before: Position | None, limit: int) -> list[Row]:
         """See `Table.page`: by creation as they are listed, by change as all are read."""
