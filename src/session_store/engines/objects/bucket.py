@@ -198,7 +198,7 @@ class Bucket:
         status = _between(text, "status code: ", ":")
         if status.startswith("507"):
             raise StorageFullError(path, status)
-        if "kind: Connect" in text:
+        if "kind: Connect," in text:
             return UnavailableError(path, f"nobody answers at {self._where()}")
         # Not the text: it is long, and says more of the request than a log should keep.
         said = _between(text, "kind: ", ",")
@@ -271,5 +271,4 @@ async def for_each(call: Callable[[A], Awaitable[T]], items: Iterable[A]) -> lis
 async def both(one: Callable[[], Awaitable[A]], other: Callable[[], Awaitable[T]]) -> tuple[A, T]:
     """Return what both calls return, made at once; if one fails the other is ended."""
     calls: tuple[Callable[[], Awaitable[Any]], ...] = (one, other)
-    first, second = await for_each(lambda call: call(), calls)
-    return first, second
+    return cast("tuple[A, T]", tuple(await for_each(lambda call: call(), calls)))

@@ -56,6 +56,52 @@ Plan: TypeAlias = Callable[[Known], Awaitable[Content | None]]
 """What is to become of a file that is known so; None if it may stay as it is."""
 
 
+class Tries:
+    """What one change has sent in vain, or nobody knows whether in vain."""
+
+    def __init__(self) -> None:
+        self.before = NEVER
+        self.unknown: UnavailableError | None = None
+        self._sent: set[str | None] = set()
+
+    def failed(
+        self,
+        path: str,
+        before: Known,
+        content: Content | None,
+        error: Changed | UnavailableError,
+    ) -> None:
+        """Take in that a try has failed; raises what cannot be helped by another."""
+        if content is None:
+            # Not of the head, but of what was read for it, or put beside it.
+            if isinstance(error, UnavailableError):
+                raise error
+            return
+        self.before = before
+        self._sent.add(content.head.nonce if content.head else None)
+        if isinstance(error, UnavailableError):
+            if not error.unknown:
+                self.give_up(path, error.reason)
+            self.unknown = error
+
+    def give_up(self, path: str, reason: str) -> None:
+        """Raise, saying whether what was sent may be there."""
+        if self.unknown is None:
+            raise UnavailableError(path, reason)
+        raise UnavailableError(path, self.unknown.reason, unknown=True) from self.unknown
+
+    def done(self, now: Known) -> bool:
+        """Return whether what is there now was sent by this change.
+
+        Raises `UnavailableError` if it may have been there before others changed it.
+        """
+        if now.nonce in self._sent:
+            return True
+        if self.unknown is not None and now.version != self.before.version:
+            raise UnavailableError(self.unknown.path, self.unknown.reason, unknown=True)
+        return False
+
+
 async def going(known: Known) -> Content | None:
     """Plan that a file is to be no more."""
     return None if known.head is None else Content(None)
@@ -98,13 +144,17 @@ class Changing:
         """Do what `plan` says of the file as it is, and return what it is then.
 
         `plan` may be asked about an older state first, or about `guess` if nothing is known. What
-        it raises counts once it was asked about the state that is there now.
+        it raises counts once it was asked about the state that is there now. A lost answer is
+        settled by a look: no other has our nonce. If others have changed the file by then nobody
+        can know, and `UnavailableError` says so.
         """
         deadline = self.chance.monotonic() + self.bucket.seconds
         known, fresh = self._cache.get(path) or guess, False
         if known is None:
             known, fresh = await self.look(path), True
+        tries = Tries()
         while True:
+            content = None
             try:
                 content = await plan(known)
                 if content is not None:
@@ -116,10 +166,21 @@ class Changing:
                     raise NotFoundError(path) from None
                 if fresh:
                     raise
-            except Changed:
+            except (Changed, UnavailableError) as error:
+                tries.failed(path, known, content, error)
                 if self.chance.monotonic() > deadline:
-                    raise UnavailableError(path, "others change it without a pause") from None
-            known, fresh = await self.look(path), True
+                    tries.give_up(path, "others change it without a pause")
+            known, fresh = await self._look_after(path, tries), True
+            if tries.done(known):
+                return await self._settle(path, tries.before, known)
+
+    async def _look_after(self, path: str, tries: "Tries") -> Known:
+        try:
+            return await self.look(path)
+        except UnavailableError as error:
+            if tries.unknown:
+                raise UnavailableError(path, error.reason, unknown=True) from error
+            raise
 
     async def _replace(self, path: str, known: Known, content: Content) -> Known:
         head, body, ended = content
@@ -132,10 +193,15 @@ class Changing:
             raise
         after = Known(version, head, ended, len(line), body)
         self._cache.put(path, after)
-        if known.head is None:
+        return await self._settle(path, known, after)
+
+    async def _settle(self, path: str, before: Known, after: Known) -> Known:
+        """Do what is owed after a change."""
+        if before.head is None:
             await self._take_back_if_ended(path)
         else:
-            await self._drop_parts(path, known.head.parts, head.parts if head else ())
+            parts = after.head.parts if after.head else ()
+            await self._drop_parts(path, before.head.parts, parts)
         return after
 
     async def _take_back_if_ended(self, path: str) -> None:
