@@ -129,9 +129,16 @@ class SessionLog:
             held += len(self.tree) * TREE_BYTES
         return held
 
-    async def refresh(self) -> None:
-        """Read what has been added since the last look."""
-        await self.catch_up(await self.file.size())
+    async def refresh(self, *, whole: bool = False) -> None:
+        """Read what has been added since the last look; with `whole`, all of a small log at once.
+
+        That saves who wants every message a second reading; it is no promise.
+        """
+        size = await self.file.size()
+        if whole and self._scanner is None and size <= CHUNK_BYTES:
+            await self._open(size, CHUNK_BYTES)
+        else:
+            await self.catch_up(size)
 
     async def catch_up(self, size: int) -> None:
         """Read on up to `size`; a log that has become shorter is read anew."""
@@ -168,11 +175,11 @@ class SessionLog:
         self.nodes = self.messages = self.tree = None
         self._met, self._met_bytes = {}, 0
 
-    async def _open(self, size: int) -> None:
+    async def _open(self, size: int, want: int = TAIL_BYTES) -> None:
         self.forget()
         since = self._lease_since(self.session_id)
         # One more, so that a line which begins just there is seen to begin.
-        want = max(TAIL_BYTES, 0 if since is None else size - since + 1)
+        want = max(want, 0 if since is None else size - since + 1)
         while True:
             block = await self.file.tail(size, want=want)
             self.tail = Tail(block.start)
