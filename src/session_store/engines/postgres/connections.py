@@ -121,7 +121,8 @@ class Connections:
         try:
             connection = await asyncpg.connect(
                 self._dsn,
-                timeout=self.io_timeout_ms / 1000,
+                # Parts of seconds are welcome, whatever its annotation says.
+                timeout=self.io_timeout_ms / 1000,  # pyright: ignore[reportArgumentType]
                 statement_cache_size=self._statement_cache_size,
             )
         except _REFUSED as error:
