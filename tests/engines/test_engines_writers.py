@@ -10,12 +10,17 @@ from typing import Any
 
 import asyncpg
 import pytest
-from servers import PostgresServer, Proxy, ValkeyCluster, ValkeyServer
+from servers import PostgresServer, Proxy, SeaweedServer, ValkeyCluster, ValkeyServer
 from writers_kit import Writers, under_load
 
-from session_store.engines import postgres, redis
+from session_store.engines import objects, postgres, redis
 
-SERVED = {"postgres_url": postgres, "redis_url": redis, "redis_cluster_url": redis}
+SERVED = {
+    "postgres_url": postgres,
+    "redis_url": redis,
+    "redis_cluster_url": redis,
+    "s3_url": objects,
+}
 PAUSE_SECONDS = 1.5
 """Longer than the writers wait for an answer."""
 
@@ -47,7 +52,8 @@ def test_nothing_is_lost_in_a_local_database_when_writers_are_killed(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("kind", "times"), [(PostgresServer, 4), (ValkeyServer, 4), (ValkeyCluster, 1)]
+    ("kind", "times"),
+    [(PostgresServer, 4), (ValkeyServer, 4), (ValkeyCluster, 1), (SeaweedServer, 2)],
 )
 def test_nothing_is_lost_when_the_server_is_killed(
     own_server: Own, kind: Any, times: int, tmp_path: Path
@@ -57,7 +63,7 @@ def test_nothing_is_lost_when_the_server_is_killed(
     assert under_load(server.url, tmp_path, lambda _: server.restart(), times=times) == []
 
 
-@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer])
+@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer, SeaweedServer])
 def test_nothing_is_lost_when_the_server_stands_still_and_goes_on(
     own_server: Own, kind: Any, tmp_path: Path
 ) -> None:
@@ -83,7 +89,7 @@ def disturbing(*proxies: Proxy) -> Callable[[Writers], None]:
     return disturb
 
 
-@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer])
+@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer, SeaweedServer])
 def test_nothing_is_lost_on_links_that_break_and_fall_silent(
     own_server: Own, kind: Any, tmp_path: Path
 ) -> None:
