@@ -38,6 +38,15 @@ _REFUSED: Final = (
 )
 
 
+# The last is what asyncpg says of a connection that fails while nobody waits for it.
+_BROKEN: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    asyncpg.InternalClientError,
+)
+
+
 class Connections:
     """Connections of one process in one event loop; another loop or a child begins anew."""
 
@@ -83,7 +92,7 @@ class Connections:
         except TimeoutError:
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _BROKEN as error:
             raise _typed(path, error, unknown=sent and changes) from error
 
     @asynccontextmanager
@@ -96,9 +105,10 @@ class Connections:
             try:
                 yield connection
                 sane = True
-            except asyncpg.PostgresError:
-                # The server has answered: an error is a reply as well.
-                sane = True
+            except asyncpg.PostgresError as error:
+                # An error is a reply as well; a fatal one is the last, and what the client
+                # itself finds out has no severity.
+                sane = getattr(error, "severity_en", None) == "ERROR"
                 raise
             finally:
                 if sane and not self._closed and not connection.is_closed():

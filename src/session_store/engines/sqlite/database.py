@@ -27,8 +27,9 @@ T = TypeVar("T")
 
 FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 IDLE_MAX: Final = 8
-CHECKPOINT_PAGES: Final = 4_000
-"""From 16 MiB of write-ahead log on it is moved into the database."""
+CHECKPOINT_PAGES: Final = 1_000
+"""From 4 MiB of write-ahead log on it is moved into the database, and written over: to make a
+file longer costs a sync twice as much as to write what is there anew."""
 
 
 class BusyError(Exception):
@@ -153,6 +154,9 @@ class Database:
             except apsw.CantOpenError:
                 raise ConfigError("url", _unopened(self.path)) from None
             try:
+                if not schema.is_current(connection):
+                    # Before anything is changed: it may belong to somebody else.
+                    schema.check(connection)
                 connection.pragma("journal_mode", "WAL")
                 connection.pragma("synchronous", "NORMAL")
                 connection.wal_autocheckpoint(0)
@@ -174,7 +178,9 @@ def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -
         try:
             result = deed(connection)
         except BaseException:
-            connection.execute("ROLLBACK")
+            # SQLite itself has done so where the disk is full.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
     try:
         connection.execute("COMMIT")

@@ -108,7 +108,7 @@ class SQLiteTable(Table):
 
         return await self._access.read(PLACE, look)
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`."""
         encoded = [bytes(change.stored).decode() for change in changes]
 
@@ -124,7 +124,8 @@ class SQLiteTable(Table):
                     left.append(session_id)
             return left
 
-        return await self._access.change_durably(PLACE, put)
+        change = self._access.change_durably if durable else self._access.change
+        return await change(PLACE, put)
 
     async def is_deleted(self, session_id: str) -> bool:
         """See `Table.is_deleted`."""
