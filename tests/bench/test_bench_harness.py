@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import engines
 from benchmarks.harness.bench import Metric, Results, shown
 from benchmarks.harness.figures import Figure, Table, figures, figures_table, rate, ratio
 from benchmarks.harness.peers import EVERY, Row
@@ -15,6 +16,11 @@ from benchmarks.harness.scale import FULL, QUICK, Scale
 from benchmarks.kit.messages import POOL, dialogue
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+OF_ENGINES = {
+    row for engine in engines.ENGINES.values() for row in (engines.OURS, engine.bare, *engine.peers)
+}
 
 
 def ask(row: str, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,7 +37,7 @@ def answer(operations: int, seconds: float, **more: Any) -> dict[str, Any]:
     return {"operations": operations, "seconds": seconds, "valid": True, **more}
 
 
-@pytest.mark.parametrize("row", EVERY, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", sorted({*EVERY, *OF_ENGINES}, key=str), ids=lambda row: row.name)
 def test_a_row_has_its_program_and_its_pins(row: Row) -> None:
     ending = "py" if row.language == "Python" else "mjs"
 
@@ -43,7 +49,7 @@ def test_a_row_has_its_program_and_its_pins(row: Row) -> None:
 def test_no_program_is_forgotten() -> None:
     programs = {path.stem for path in (ROOT / "benchmarks" / "rows").glob("*.*")} - {"__init__"}
 
-    assert programs == {row.name for row in EVERY}
+    assert programs == {row.name for row in {*EVERY, *OF_ENGINES}}
 
 
 def test_the_dialogue_is_as_in_life() -> None:

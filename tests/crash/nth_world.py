@@ -12,7 +12,7 @@ from session_store.files.filesystem import FileSystem
 from session_store.files.memory import InMemoryFileSystem, _File
 from session_store.index import rotation
 from session_store.model.records import Message
-from session_store.runtime import run
+from session_store.runtime import InPlace, run
 from session_store.store import aio, blocking
 from session_store.store.checking import CheckReport
 from session_store.store.engine import Engine
@@ -143,7 +143,9 @@ def open_store(
 ) -> BlockingStore | SessionStore:
     runtime = StepRuntime(name, now_ms=now_ms, blocking=face == "blocking")
     if face == "blocking":
-        with patch.object(blocking, "BlockingRuntime", lambda: runtime):
+        driver = InPlace()
+        driver.runtime = runtime
+        with patch.object(blocking, "driver_of", lambda _: driver):
             return BlockingStore(files, config(**fields))
     with patch.object(aio, "AsyncRuntime", lambda: runtime):
         return SessionStore(files, config(**fields))

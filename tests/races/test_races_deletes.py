@@ -111,7 +111,8 @@ class TestDeletesInTheMidst:
     @pytest.fixture
     def session(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setattr(session_log, "TAIL_BYTES", 200)
-        monkeypatch.setattr(jsonl_file, "CHUNK_BYTES", 300)
+        for module in (jsonl_file, session_log):
+            monkeypatch.setattr(module, "CHUNK_BYTES", 300)
         here = start()
         session: str = run(here.resolve(KEY))
         for n in range(9):
@@ -151,6 +152,15 @@ class TestDeletesInTheMidst:
             run(doomed(number).get_messages(session))
         with pytest.raises(SessionNotFoundError):
             list(iterate(doomed(1).stream_messages(session)))
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_no_reader_of_all_at_once_sees_a_part_of_it(
+        self, doomed: Doomed, session: str, number: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session_log, "CHUNK_BYTES", 10_000)
+
+        with pytest.raises(SessionNotFoundError):
+            run(doomed(number).get_messages(session))
 
     def test_nobody_counts_a_part_of_it(self, doomed: Doomed, session: str) -> None:
         assert run(doomed(1).get_metadata(session)) is None

@@ -1,4 +1,4 @@
-"""`python -m session_store.testing URL`: both suites, a table, and an exit code."""
+"""`python -m session_store.testing URL`: the suites, a table, and an exit code."""
 
 import os
 import subprocess
@@ -51,6 +51,7 @@ def test_a_sound_engine_gives_a_table_without_failures(tmp_path: Path) -> None:
     assert lines[0] == "./root (blocking, durable, scope host)"
     assert lines[2].split() == ["passed", "failed", "skipped"]
     assert any(line.startswith("files: `append`") for line in lines)
+    assert any(line.startswith("index: Orders, filters") for line in lines)
     assert any(line.startswith("store: Many writers") for line in lines)
     passed, failed, skipped = map(int, next(x for x in lines if x.startswith("all "))[3:].split())
     assert passed > 400
@@ -60,6 +61,32 @@ def test_a_sound_engine_gives_a_table_without_failures(tmp_path: Path) -> None:
     # Nothing is left, neither there nor here.
     assert [path.name for path in root.iterdir()] == ["notes.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conftest.py", "pytest.ini", "root"]
+
+
+def test_an_engine_is_tested_beside_what_is_there(tmp_path: Path) -> None:
+    with SessionStore.open(f"sqlite:///{tmp_path}/mine.db") as store:
+        store.session("chat").append("user", "mine")
+
+    url = f"sqlite:///{tmp_path}/mine.db"
+    done = run_python(str(HERE / "main_quick.py"), url, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{url} (blocking, durable, scope host)"
+    assert any(line.startswith("index: Orders, filters") for line in lines)
+    assert any(line.startswith("store: Many writers") for line in lines)
+    assert not any("index_in_files is true" in line for line in lines)
+    with SessionStore.open(url) as store:
+        assert [one.content for one in store.session("chat").messages()] == ["mine"]
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} <= {"mine.db"}
+
+
+def test_a_password_is_not_shown(tmp_path: Path) -> None:
+    done = run_suites("redis://user:s3cr3t@127.0.0.1:1/0", tmp_path)
+
+    assert done.returncode == 2
+    assert "127.0.0.1:1" in done.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
 
 
 def test_a_broken_engine_gives_the_sentences_that_do_not_hold(tmp_path: Path) -> None:

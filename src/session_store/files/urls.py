@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from types import ModuleType
 from typing import Final
 
 from session_store.errors import ConfigError
@@ -36,9 +37,8 @@ def open_files(url: str | os.PathLike[str], *, io_timeout_ms: int = 10_000) -> F
     if url == "memory:":
         return InMemoryFileSystem()
     if isinstance(url, str):
-        engine = ENGINES.get(url.partition(":")[0])
-        if engine is not None:
-            room = importlib.import_module(f"session_store.engines.{engine}")
+        room = room_of(url)
+        if room is not None:
             files: FileSystem = room.open_files(url, io_timeout_ms=io_timeout_ms)
             return files
         folder, allow_network = _folder(url)
@@ -46,6 +46,16 @@ def open_files(url: str | os.PathLike[str], *, io_timeout_ms: int = 10_000) -> F
     if isinstance(url, os.PathLike):
         return RealFileSystem(url, io_timeout_ms=io_timeout_ms)
     raise ConfigError("url", f"a path or a URL, not {type(url).__name__}")
+
+
+def room_of(url: str) -> ModuleType | None:
+    """Return the room of the engine that a URL names; None for a folder or `memory:`.
+
+    Besides `open_files` it has `place_in(url, name)`, the URL of another store beside that one,
+    and the coroutine `erase(url)`, which removes the store at a URL.
+    """
+    engine = ENGINES.get(url.partition(":")[0])
+    return None if engine is None else importlib.import_module(f"session_store.engines.{engine}")
 
 
 def _folder(url: str) -> tuple[str, bool]:

@@ -175,11 +175,11 @@ class SessionLog:
         self.nodes = self.messages = self.tree = None
         self._met, self._met_bytes = {}, 0
 
-    async def _open(self, size: int, want: int = TAIL_BYTES) -> None:
+    async def _open(self, size: int, want: int = 0) -> None:
         self.forget()
         since = self._lease_since(self.session_id)
         # One more, so that a line which begins just there is seen to begin.
-        want = max(want, 0 if since is None else size - since + 1)
+        want = max(want, TAIL_BYTES, 0 if since is None else size - since + 1)
         while True:
             block = await self.file.tail(size, want=want)
             self.tail = Tail(block.start)

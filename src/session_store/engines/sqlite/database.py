@@ -154,9 +154,11 @@ class Database:
             except apsw.CantOpenError:
                 raise ConfigError("url", _unopened(self.path)) from None
             try:
-                if not schema.is_current(connection):
-                    # Before anything is changed: it may belong to somebody else.
-                    schema.check(connection)
+                # Before anything is changed: it may belong to somebody else. Of one state, or
+                # what others are just making would look so.
+                connection.execute("BEGIN")
+                schema.check(connection)
+                connection.execute("ROLLBACK")
                 connection.pragma("journal_mode", "WAL")
                 connection.pragma("synchronous", "NORMAL")
                 connection.wal_autocheckpoint(0)

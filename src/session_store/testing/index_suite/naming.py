@@ -52,6 +52,22 @@ class KeyTests(Suite):
         assert again == made
         assert index.all_ids() == [made]
 
+    def test_key_is_looked_up_anew(self, index: Index, other: Index) -> None:
+        """An answer holds what others have done since the one before it."""
+        assert other.resolve_key("k") is None
+        made = index.make("k")
+        assert (other.resolve_key("k"), other.keys_of(made)) == (made, ["k"])
+        assert (other.has(made), other.metadata(made).user_id) == (True, None)
+
+        index.add_key("l", made)
+        index.update(made, {"userId": "u"})
+        assert (other.resolve_key("l"), other.keys_of(made)) == (made, ["k", "l"])
+        assert other.metadata(made).user_id == "u"
+
+        index.delete(made)
+        assert (other.resolve_key("k"), other.keys_of(made)) == (None, [])
+        assert (other.has(made), other.metadata(made)) == (False, None)
+
     def test_key_may_be_missing(self, index: Index) -> None:
         """A session can be registered without a key."""
         made = index.make()

@@ -1,4 +1,4 @@
-"""Both suites run on a URL, and a table of what came out."""
+"""The suites run on a URL, and a table of what came out."""
 
 import inspect
 import os
@@ -18,7 +18,11 @@ PROFILE: Final = "session-store"
 FAILURES_SHOWN: Final = 20
 ERROR_LENGTH: Final = 500
 
-_NAMES: Final = {"TestFiles": "files", "TestStore": "store"}
+_NAMES: Final = {
+    suite: name
+    for suites in (by_url.IN_FOLDER, by_url.ON_ENGINE)
+    for suite, name in zip(suites, ("files", "index", "store"), strict=True)
+}
 
 
 @dataclass
@@ -58,6 +62,11 @@ class Table:
         """Tell the tests where to work."""
         config.stash[by_url.PLACE] = self.place
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the suites for what the URL names."""
+        suites = by_url.suites_of(self.place.url)
+        items[:] = [item for item in items if getattr(item, "cls", None) in suites]
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note that the tests could not be read."""
         if report.failed:
@@ -66,7 +75,7 @@ class Table:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Know the tests by their names, and the groups in the order of the suites."""
         self._items = {item.nodeid: item for item in session.items}
-        for suite in (by_url.TestFiles, by_url.TestStore):
+        for suite in by_url.suites_of(self.place.url):
             for topic in suite.__mro__:
                 if any(name.startswith("test_") for name in vars(topic)):
                     title = _title(suite, topic)
@@ -107,8 +116,8 @@ class Table:
         )
 
 
-def _title(suite: type, topic: type) -> str:
-    return f"{_NAMES[suite.__name__]}: {(inspect.getdoc(topic) or '').rstrip('.')}"
+def _title(suite: Any, topic: type) -> str:
+    return f"{_NAMES[suite]}: {(inspect.getdoc(topic) or '').rstrip('.')}"
 
 
 def _reason(longrepr: Any) -> str:
@@ -123,7 +132,7 @@ def _error(report: pytest.TestReport) -> str:
 
 
 def run_suites(place: by_url.Place) -> Table:
-    """Return what became of every test of both suites."""
+    """Return what became of every test of the suites."""
     table = Table(place)
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as scratch:
