@@ -20,7 +20,7 @@ class PostgresTable(Table):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._schema = connections.schema
+        self._schema = connections.schema.name
 
     async def prepare(self) -> None:
         """See `Table.prepare`; a connection does it when it is opened."""
@@ -152,11 +152,11 @@ class PostgresTable(Table):
         )
         return [_row(row) for row in await self._fetch(sql, *values)]
 
-    async def _fetch(self, query: str, *values: Any) -> list[Any]:
-        return await self._connections.ask(PLACE, lambda db: db.fetch(query, *values))
+    async def _fetch(self, query: str, *values: Any) -> Sequence[Any]:
+        return await self._connections.ask(PLACE, query, *values)
 
-    async def _change(self, query: str, *values: Any, path: str = PLACE) -> list[Any]:
-        return await self._connections.ask(path, lambda db: db.fetch(query, *values), changes=True)
+    async def _change(self, query: str, *values: Any, path: str = PLACE) -> Sequence[Any]:
+        return await self._connections.ask(path, query, *values, changes=True)
 
 
 def _row(row: Any) -> Row:
