@@ -1,75 +1,76 @@
-"""One server of each kind a run (and worker), started when the first test asks for it."""
+"""Servers: one of each kind a run, for tests that leave it alone, and own ones to be killed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
-from servers import PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer
-from servers.seaweed import KEY, SECRET
-
-
-def _of_the_team(name: str) -> str | None:
-    return os.environ.get(f"SESSION_STORE_TEST_{name}")
+from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
+from servers.seaweed import ENVIRONMENT
 
 
 @pytest.fixture(scope="session")
-def servers_folder() -> Iterator[Path]:
-    # In memory where that is possible: what is tested is not the disk, and waiting for it takes
-    # most of the time.
-    memory = Path("/dev/shm")
-    inside = memory if os.access(memory, os.W_OK) else None
-    with TemporaryDirectory(prefix="session-store-", dir=inside, ignore_cleanup_errors=True) as at:
-        yield Path(at)
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of this run know."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "servers"
 
 
 @pytest.fixture(scope="session")
 def postgres_url(servers_folder: Path) -> Iterator[str]:
-    given = _of_the_team("POSTGRES")
-    if given:
-        yield given
-        return
-    server = PostgresServer(servers_folder / "postgres")
-    server.start()
-    yield server.url
-    server.stop()
+    yield from _url(PostgresServer, servers_folder)
 
 
 @pytest.fixture(scope="session")
 def redis_url(servers_folder: Path) -> Iterator[str]:
-    given = _of_the_team("REDIS")
-    if given:
-        yield given
-        return
-    server = ValkeyServer(servers_folder / "valkey")
-    server.start()
-    yield server.url
-    server.stop()
+    yield from _url(ValkeyServer, servers_folder)
 
 
 @pytest.fixture(scope="session")
 def redis_cluster_url(servers_folder: Path) -> Iterator[str]:
-    given = _of_the_team("REDIS_CLUSTER")
-    if given:
-        yield given
-        return
-    cluster = ValkeyCluster(servers_folder / "cluster")
-    cluster.start()
-    yield cluster.url
-    cluster.stop()
+    yield from _url(ValkeyCluster, servers_folder)
 
 
 @pytest.fixture(scope="session")
 def s3_url(servers_folder: Path) -> Iterator[str]:
-    given = _of_the_team("S3")
-    if given:
+    with pytest.MonkeyPatch.context() as patch:
+        if SeaweedServer.variable not in os.environ:
+            for name, value in ENVIRONMENT.items():
+                patch.setenv(name, value)
+        yield from _url(SeaweedServer, servers_folder)
+
+
+@pytest.fixture
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Start servers of this test alone, by class and settings; they end with it."""
+    with ExitStack() as ended:
+
+        def start(kind: type[AnyServer], **settings: str) -> AnyServer:
+            if kind.variable in os.environ:
+                pytest.skip(f"{kind.variable} names a server that is not ours to kill")
+            if kind.missing():
+                pytest.skip(kind.missing())
+            if kind is SeaweedServer:
+                for name, value in ENVIRONMENT.items():
+                    monkeypatch.setenv(name, value)
+            server = kind(tmp_path_factory.mktemp("own"), **settings)
+            ended.callback(server.stop)
+            server.start()
+            return server
+
+        yield start
+
+
+def _url(kind: type[AnyServer], folder: Path) -> Iterator[str]:
+    given = os.environ.get(kind.variable)
+    if given is None and kind.missing():
+        pytest.skip(kind.missing())
+    elif given is not None:
         yield given
-        return
-    server = SeaweedServer(servers_folder / "seaweed")
-    server.start()
-    # Also for the processes that tests start.
-    os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"] = KEY, SECRET
-    yield server.url
-    del os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    server.stop()
+    else:
+        with shared(folder / kind.__name__, kind) as url:
+            yield url

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps what every engine keeps: both suites, with its own index and as files alone."""
+"""PostgreSQL keeps what every engine keeps: the suites of files, index and store."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from secrets import token_hex
 import pytest
 
 from session_store.engines.postgres import erase, place_in
-from session_store.testing import FileSystemSuite, StoreSuite
+from session_store.testing import FileSystemSuite, SessionIndexSuite, StoreSuite
 
 
 class OnPostgres:
@@ -23,4 +23,8 @@ class TestFiles(OnPostgres, FileSystemSuite):
 
 
 class TestStore(OnPostgres, StoreSuite):
+    index_in_files = False
+
+
+class TestIndex(OnPostgres, SessionIndexSuite):
     index_in_files = False

@@ -1,4 +1,4 @@
-"""Redis keeps what every engine keeps: both suites, with its own index and as files alone."""
+"""Redis keeps what every engine keeps: the suites of files, index and store."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from secrets import token_hex
 import pytest
 
 from session_store.engines.redis import erase, place_in
-from session_store.testing import FileSystemSuite, StoreSuite
+from session_store.testing import FileSystemSuite, SessionIndexSuite, StoreSuite
 
 
 class OnServer:
@@ -39,4 +39,12 @@ class TestFilesOnACluster(OnCluster, FileSystemSuite):
 
 
 class TestStoreOnACluster(OnCluster, StoreSuite):
+    index_in_files = False
+
+
+class TestIndex(OnServer, SessionIndexSuite):
+    index_in_files = False
+
+
+class TestIndexOnACluster(OnCluster, SessionIndexSuite):
     index_in_files = False

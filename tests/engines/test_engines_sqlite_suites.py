@@ -1,10 +1,10 @@
-"""SQLite keeps what every engine keeps: both suites, with its own index and as files alone."""
+"""SQLite keeps what every engine keeps: the suites of files, index and store."""
 
 from pathlib import Path
 
 import pytest
 
-from session_store.testing import FileSystemSuite, StoreSuite
+from session_store.testing import FileSystemSuite, SessionIndexSuite, StoreSuite
 
 
 class OnSQLite:
@@ -18,4 +18,8 @@ class TestFiles(OnSQLite, FileSystemSuite):
 
 
 class TestStore(OnSQLite, StoreSuite):
+    index_in_files = False
+
+
+class TestIndex(OnSQLite, SessionIndexSuite):
     index_in_files = False

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"index"},
     {"engines", "store"},
     {"faces"},
-    {"analytics", "compaction", "events", "replication", "search"},
+    {"analytics", "compaction", "copying", "events", "replication", "search"},
     {"server"},
     {"cli", "importers", "integrations"},
 ]

@@ -20,10 +20,13 @@ from index_kit import (
     state_of,
     text,
 )
+from msgspec import Raw
+from msgspec.json import encode
 
 from session_store.errors import UnavailableError
 from session_store.files import InMemoryFileSystem
 from session_store.index import JournalIndex
+from session_store.index.fields import fields_of
 from session_store.index.merge import corrections
 from session_store.index.records import JournalRecord
 from session_store.index.state import IndexState
@@ -33,7 +36,8 @@ from session_store.runtime import BlockingRuntime, run
 
 
 def state(keys: dict[str, str], **sessions: dict[str, Any]) -> IndexState:
-    return IndexState(dict(keys), dict(sessions))
+    stored = {session_id: Raw(encode(fields)) for session_id, fields in sessions.items()}
+    return IndexState(dict(keys), stored)
 
 
 def merged(before: IndexState, theirs: IndexState, *lagging: JournalRecord) -> IndexState:
@@ -83,7 +87,7 @@ def test_of_a_field_that_both_changed_theirs_stands_and_of_others_ours() -> None
 
     found = merged(before, theirs, change("a", userId="1", tokenEstimate=5, gone=2))
 
-    assert found.sessions["a"] == {"userId": "2", "tokenEstimate": 5, "theirs": 2}
+    assert fields_of(found.sessions["a"]) == {"userId": "2", "tokenEstimate": 5, "theirs": 2}
 
 
 def test_a_session_that_either_deleted_stays_deleted() -> None:

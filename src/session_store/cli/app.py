@@ -16,6 +16,7 @@ except ImportError as error:
     raise MissingExtraError("cli") from error
 
 from . import listing, reading, writing
+from .copying import copy
 from .exporting import export
 from .failures import (
     EXIT_CODES,
@@ -53,6 +54,7 @@ _COMMANDS: Final[dict[str, Callable[..., int | None]]] = {
     "rm": listing.rm,
     "export": export,
     "import": import_,
+    "copy": copy,
     "check": reading.check,
     "stats": listing.stats,
 }

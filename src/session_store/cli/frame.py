@@ -31,7 +31,12 @@ class Frame:
     def __init__(self, url: str, *, json: bool, color: bool) -> None:
         self.url = url
         self.json = json
+        self.color = color
         self.screen = Screen(color=color, bars=not json)
+
+    def at(self, url: str) -> "Frame":
+        """Return the same options, put to use on another store."""
+        return Frame(url, json=self.json, color=self.color)
 
     @contextmanager
     def opened(self) -> Iterator[RawFiles]:

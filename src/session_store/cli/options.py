@@ -35,6 +35,18 @@ RoleArgument: TypeAlias = Annotated[
 TextArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="TEXT", help="What is said; - reads standard input.")
 ]
+FromArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="FROM", help="The folder or URL to copy.")
+]
+ToArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TO", help="The folder or URL to copy it to.")
+]
+VerifyOption: TypeAlias = Annotated[
+    bool, typer.Option("--verify", help="Then compare every byte of every log, keys and metadata.")
+]
+ResumeOption: TypeAlias = Annotated[
+    bool, typer.Option("--resume", help="Go on with a copy that was cut off, or has fallen behind.")
+]
 NameArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="NAME", help="The name of a branch.")
 ]

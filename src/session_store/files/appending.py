@@ -108,7 +108,8 @@ class Appending:
         Raises `UnavailableError` with `unknown` if that cannot be told.
         """
         try:
-            if log.is_at(os.lstat(log.place)):
+            found = os.lstat(log.place)
+            if found.st_ino == log.ino and found.st_dev == log.dev:
                 return True
         except (FileNotFoundError, NotADirectoryError):
             pass

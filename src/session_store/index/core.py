@@ -258,7 +258,9 @@ class Core:
             found = scan(data, place.offset, place.last)
         except Retracted:
             raise RetractedError from None
-        for _, record in found.records:
+        records = found.records
+        ops = {record.op for record in records}
+        for record in records if "open" in ops else ():
             if record.op == "open":
                 # Before anything of it counts: a newer journal is not read on behind its header.
                 check_format(place.path, record.format)
@@ -267,9 +269,12 @@ class Core:
         place.offset, place.last = found.end, found.last
         for code, offset, length, reason in found.damage:
             self._note_damage(place.path, code, offset, length, reason)
-        self._grew(promised=promised and any(record.promises for _, record in found.records))
+        self._grew(promised=promised and any(record.promises for record in records))
+        if ops == {"register"}:
+            self.state.register_all(records)
+            return
         apply = self.state.apply
-        for _, record in found.records:
+        for record in records:
             if record.op == "seal" and record.next is not None and record.next > place.epoch:
                 self.place = Place(record.next, 0)
                 return

@@ -1,14 +1,14 @@
 """What is known of one session, as it is stored and as it is shown.
 
-A session's fields stay the JSON they were read as until somebody changes them, so that a
-million sessions open fast and fields of newer versions survive.
+A session's fields stay JSON, so that a million sessions open fast and take little memory,
+and fields of newer versions survive.
 """
 
 import json
 from array import array
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from session_store.jsonl.lines import parse_json, parse_object
 from session_store.model.records import LogMark, SessionMetadata
 
-Stored: TypeAlias = msgspec.Raw | dict[str, Any]
+Stored: TypeAlias = msgspec.Raw
 
 SORTS: Final = {"updated": "updated_at", "created": "created_at"}
 
@@ -28,19 +28,25 @@ class Times(msgspec.Struct, rename="camel", gc=False):
     updated_at: float = 0.0
 
 
+class _Counted(msgspec.Struct, rename="camel", gc=False):
+    """How much of a session's log was counted, and when it last changed."""
+
+    updated_at: int | float = 0
+    log: LogMark | None = None
+
+
 _AT_ONCE: Final = 1000
 
 _typed: Final = msgspec.json.Decoder(SessionMetadata)
 _times: Final = msgspec.json.Decoder(Times)
+_counted: Final = msgspec.json.Decoder(_Counted)
 _any: Final = msgspec.json.Decoder()
+_raw: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encoder: Final = msgspec.json.Encoder()
 
 
-def fields_of(stored: Stored) -> Mapping[str, Any]:
-    """Return the fields of a session by their names on disk; not to be changed."""
-    if isinstance(stored, dict):
-        if msgspec.Raw not in map(type, stored.values()):
-            return stored
-        stored = msgspec.Raw(msgspec.json.encode(stored))
+def fields_of(stored: Stored) -> dict[str, Any]:
+    """Return the fields of a session by their names on disk."""
     try:
         fields = _any.decode(stored)
     except (ValueError, RecursionError):
@@ -51,10 +57,12 @@ def fields_of(stored: Stored) -> Mapping[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _kept(stored: Stored) -> Mapping[str, Any]:
-    """Return the fields, each with half a character in it as the JSON it was read as."""
-    if isinstance(stored, dict):
-        return stored
+def _parts(stored: Stored) -> dict[str, Any]:
+    """Return the fields, each as the JSON it was read as: also half a character stays."""
+    try:
+        return _raw.decode(stored)
+    except (ValueError, RecursionError):
+        pass
     shown = fields_of(stored)
     if not shown or b"\\u" not in bytes(stored):
         return shown
@@ -78,9 +86,8 @@ def to_stored(metadata: SessionMetadata) -> msgspec.Raw:
 
 def to_metadata(session_id: str, stored: Stored) -> SessionMetadata:
     """Return what is known of the session; a field of an unexpected type is kept raw."""
-    data = msgspec.json.encode(stored) if isinstance(stored, dict) else stored
     try:
-        metadata = _typed.decode(data)
+        metadata = _typed.decode(stored)
     except (ValueError, RecursionError):
         return _leniently(session_id, fields_of(stored))
     return (
@@ -111,12 +118,10 @@ def _mark(value: Any) -> LogMark | None:
 
 def times_of(stored: Stored) -> Times:
     """Return what to sort a session by."""
-    if not isinstance(stored, dict):
-        try:
-            return _times.decode(stored)
-        except (ValueError, RecursionError):
-            pass
-    fields = fields_of(stored)
+    try:
+        return _times.decode(stored)
+    except (ValueError, RecursionError):
+        fields = fields_of(stored)
     return Times(_time(fields.get("createdAt")), _time(fields.get("updatedAt")))
 
 
@@ -127,8 +132,8 @@ def columns(sessions: Iterable[Stored]) -> tuple["array[float]", "array[float]"]
     while some := list(islice(rest, _AT_ONCE)):
         try:
             # 0.3 s less for a million than one after the other.
-            times = list(map(_times.decode, cast("list[msgspec.Raw]", some)))
-        except (TypeError, ValueError, RecursionError):
+            times = list(map(_times.decode, some))
+        except (ValueError, RecursionError):
             times = list(map(times_of, some))
         created.extend([each.created_at for each in times])
         updated.extend([each.updated_at for each in times])
@@ -147,22 +152,28 @@ def number(value: Any) -> float:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
-def merge(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(stored: Stored, changes: Mapping[str, Any]) -> Stored:
     """Return the fields with `changes` made; None takes a field away."""
-    merged = {**_kept(stored), **changes}
-    return {name: value for name, value in merged.items() if value is not None}
+    merged = {**_parts(stored), **changes}
+    present = {name: value for name, value in merged.items() if value is not None}
+    return msgspec.Raw(_encoder.encode(present))
 
 
-def merge_noted(stored: Stored, changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_noted(stored: Stored, changes: Mapping[str, Any]) -> Stored:
     """Return the fields with what a writer noted, unless another noted more (PROTOCOLS I3)."""
-    fields = fields_of(stored)
-    merged = {**_kept(stored), **changes}
-    merged["updatedAt"] = max(number(fields.get("updatedAt")), number(changes.get("updatedAt")))
-    known, noted = _mark(fields.get("log")), _mark(changes.get("log"))
+    parts = _parts(stored)
+    merged = {**parts, **changes}
+    try:
+        before = _counted.decode(stored)
+    except (ValueError, RecursionError):
+        fields = fields_of(stored)
+        before = _Counted(number(fields.get("updatedAt")), _mark(fields.get("log")))
+    merged["updatedAt"] = max(before.updated_at, number(changes.get("updatedAt")))
+    known, noted = before.log, _mark(changes.get("log"))
     if known is not None and noted is not None and known.size > noted.size:
-        merged["log"] = fields["log"]
-        merged["messageCount"] = fields.get("messageCount", known.messages)
-    return merged
+        merged["log"] = parts["log"]
+        merged["messageCount"] = parts.get("messageCount", known.messages)
+    return msgspec.Raw(_encoder.encode(merged))
 
 
 def dump(value: Any) -> msgspec.Raw:

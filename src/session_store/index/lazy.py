@@ -38,8 +38,8 @@ class LazyNotes:
         """Note an append in place of those before; nothing, and False, if the notes are due."""
         if now - self._last >= self._delay:
             return False
-        with self._guard:
-            self._appends[session_id] = append
+        # One store, which needs no guard: who takes the notes finds it, or leaves it there.
+        self._appends[session_id] = append
         return True
 
     def due(self, now: float) -> bool:

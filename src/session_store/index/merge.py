@@ -6,12 +6,15 @@ of ours had crashed. It came later, so what it did stands; what only the journal
 
 from typing import Any, Final
 
+from msgspec import Raw
+
 from .fields import Stored, fields_of
 from .records import JournalRecord
 from .state import IndexState
 
 # Of a log's length the log itself is the judge.
 _COUNTED: Final = frozenset({"log", "messageCount"})
+_NO_FIELDS: Final = Raw(b"{}")
 
 
 def corrections(
@@ -34,7 +37,7 @@ def _of_sessions(
         # As JSON first: of a million sessions the journal has changed a few.
         if replayed is None or replayed == stored:
             continue
-        changes = _overwritten(before.sessions.get(session_id, {}), stored, replayed)
+        changes = _overwritten(before.sessions.get(session_id, _NO_FIELDS), stored, replayed)
         if changes:
             records.append(
                 JournalRecord(op="update", at=at, session_id=session_id, changes=changes)

@@ -7,8 +7,10 @@ one that moves costs no more than its block.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import inf
-from typing import Final
+from operator import gt
+from typing import Any, Final
 
 BLOCK: Final = 1000
 
@@ -40,15 +42,18 @@ class Order:
 
     def __init__(self, ids: Sequence[str] = (), times: Sequence[float] = ()) -> None:
         """Begin with `ids`, whose times are at the same places in `times`."""
-        # Twice, as that is much faster than by pairs; the second keeps equal times as they are.
-        places = sorted(range(len(ids)), key=ids.__getitem__)
-        places.sort(key=times.__getitem__)
+        # Mostly they come as they were made, and ids grow with time: a third of the time then.
+        if not (_in_order(ids) and _in_order(times)):
+            # Twice, as that is much faster than by pairs; the second keeps equal times as they are.
+            places = sorted(range(len(ids)), key=ids.__getitem__)
+            places.sort(key=times.__getitem__)
+            ids, times = [ids[at] for at in places], [times[at] for at in places]
         self._blocks = [_Block(array("d"), [])]
         self._starts: list[Position] = [_OLDEST]
         """Nothing stands before the start of its block; the first takes whatever is oldest."""
-        for start in range(0, len(places), BLOCK):
-            some = places[start : start + BLOCK]
-            block = _Block(array("d", [times[at] for at in some]), [ids[at] for at in some])
+        for start in range(0, len(ids), BLOCK):
+            end = start + BLOCK
+            block = _Block(array("d", times[start:end]), list(ids[start:end]))
             self._starts.append((block.times[0], block.ids[0]))
             self._blocks.append(block)
 
@@ -93,3 +98,7 @@ class Order:
                 yield block.times[place], block.ids[place]
             number -= 1
             end = len(self._blocks[number].ids)
+
+
+def _in_order(values: Sequence[Any]) -> bool:
+    return not any(map(gt, values, islice(values, 1, None)))

@@ -32,7 +32,7 @@ async def state_at(core: Core, epoch: int, size: int) -> IndexState | None:
         except NotFoundError:
             return None
         found, onward = scan(data, offset), 0
-        for _, record in found.records:
+        for record in found.records:
             state.apply(record)
             onward = (record.op == "seal" and record.next) or 0
         if at == epoch:
@@ -55,6 +55,6 @@ async def _start(core: Core) -> Snapshot | None:
     if start.epoch:
         return start
     records = scan(await core.head(journal_path(1)), 0).records
-    if records and records[0][1].op == "open" and records[0][1].after == digest(previous):
+    if records and records[0].op == "open" and records[0].after == digest(previous):
         return start._replace(epoch=1)
     return None

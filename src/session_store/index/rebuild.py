@@ -199,7 +199,7 @@ async def _goes_on(core: Core, epoch: int, after: str) -> bool:
     except NotFoundError:
         return False
     records = scan(head, 0).records
-    return bool(after and records and records[0][1].after == after)
+    return bool(after and records and records[0].after == after)
 
 
 async def discover(core: Core, folders: Iterable[str]) -> list[JournalRecord]:

@@ -7,7 +7,6 @@ between them stands one change a line. `torn` makes void what an interrupted wri
 import json
 import re
 from collections.abc import Callable
-from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -91,7 +90,7 @@ class Scan(NamedTuple):
     `last` is where the last of them begins (as given, if there is none).
     """
 
-    records: list[tuple[int, JournalRecord]]
+    records: list[JournalRecord]
     damage: list[tuple[str, int, int, str]]
     end: int
     last: int
@@ -186,9 +185,8 @@ def _scan_plain(data: bytes, offset: int) -> Scan | None:
                 return None
         elif record.op != "update" or record.changes is None:
             return None
-    starts = list(accumulate(map(len, lines), initial=offset))
-    end = starts.pop()
-    return Scan(list(zip(starts, records, strict=True)), [], end, starts[-1])
+    end = offset + sum(map(len, lines))
+    return Scan(records, [], end, end - len(lines[-1]))
 
 
 def _scan_closely(data: bytes, offset: int, last: int) -> Scan:
@@ -215,7 +213,7 @@ def _scan_closely(data: bytes, offset: int, last: int) -> Scan:
                     text = "its checksum is damaged; by all it still says the rest is whole"
                     wrong.append(("damaged_checksum", at, len(line), text))
         last = at
-    return Scan(records, wrong, end, last)
+    return Scan([record for _, record in records], wrong, end, last)
 
 
 def _void(
@@ -247,6 +245,6 @@ def is_header(data: bytes, after: str) -> bool:
         found.end == len(data)
         and not found.damage
         and len(found.records) == 1
-        and found.records[0][1].op == "open"
-        and found.records[0][1].after == after
+        and found.records[0].op == "open"
+        and found.records[0].after == after
     )

@@ -142,7 +142,7 @@ async def deletes_in(core: Core, epoch: int) -> set[str]:
         data = await core.files.read(journal_path(epoch))
     except NotFoundError:
         return set()
-    records = (record for _, record in scan(data, 0).records)
+    records = scan(data, 0).records
     return {record.session_id for record in records if record.op == "delete" and record.session_id}
 
 

@@ -25,7 +25,7 @@ async def spare_findings(core: Core) -> list[Finding]:
 async def _walk(core: Core, epoch: int, size: int) -> list[Finding]:
     previous, _ = await core.read_whole(PREVIOUS)
     opened = scan(await core.head(journal_path(epoch)), 0).records
-    after = opened[0][1].after if opened and opened[0][1].op == "open" else None
+    after = opened[0].after if opened and opened[0].op == "open" else None
     if after != "seal" and after != digest(previous):
         previous = None  # it is no part of the way
     at, offset = epoch, 0
@@ -34,7 +34,7 @@ async def _walk(core: Core, epoch: int, size: int) -> list[Finding]:
         if after == "seal":
             # None is needed until the first rotation is done: the first journal tells all.
             first = scan(await core.head(journal_path(1)), 0).records
-            if not first or first[0][1].op != "open" or first[0][1].after != digest(None):
+            if not first or first[0].op != "open" or first[0].after != digest(None):
                 return [_finding("previous_missing", PREVIOUS, "there is none")]
             at = 1
     else:
@@ -64,7 +64,7 @@ async def _walk(core: Core, epoch: int, size: int) -> list[Finding]:
         if at == epoch and lines.end < size:
             text = f"up to byte {size} it should be whole lines"
             found.append(_finding("journal_short", path, text, lines.end, size - lines.end))
-        for _, record in lines.records:
+        for record in lines.records:
             onward = (record.op == "seal" and record.next) or 0
         if at == epoch:
             return found

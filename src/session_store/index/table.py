@@ -52,7 +52,7 @@ class Change(NamedTuple):
 
 
 class Table(Protocol):
-    """Sessions and keys as an engine keeps them. Each call is one step, durable when it returns."""
+    """Sessions and keys as an engine keeps them; a change is one step, durable when it returns."""
 
     async def prepare(self) -> None:
         """Make what is missing, once, whoever else does the same; see that it is of this version.
@@ -98,10 +98,11 @@ class Table(Protocol):
         """Return what is stored of these sessions; those that are not there are left out."""
         ...
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """Store what stands in the place of the versions given; return whose was another.
 
-        What concerns a session that is not there any more is left out, and not returned.
+        What concerns a session that is not there any more is left out, and not returned. What
+        need not be `durable` can be counted again.
         """
         ...
 
@@ -257,7 +258,7 @@ class TableIndex(SessionIndexManager):
         """See `SessionIndexManager.update`."""
         await self._ready()
         noted: Noted = {session_id: (dict(changes), True)}
-        after = await self._merge(noted)
+        after = await self._merge(noted, durable=True)
         if session_id not in after:
             raise SessionNotFoundError(session_id)
         return to_metadata(session_id, after[session_id])
@@ -330,12 +331,12 @@ class TableIndex(SessionIndexManager):
         if not notes:
             return
         try:
-            await self._merge(notes)
+            await self._merge(notes, durable=False)
         except BaseException:
             self._notes.give_back(notes)
             raise
 
-    async def _merge(self, notes: Noted) -> dict[str, Stored]:
+    async def _merge(self, notes: Noted, *, durable: bool) -> dict[str, Stored]:
         """Return what is stored of the sessions that are there, with the changes made.
 
         A change that is exact stands as it is; of counts and times the larger win.
@@ -350,7 +351,7 @@ class TableIndex(SessionIndexManager):
                 after = merge(stored, given) if exact else merge_noted(stored, given)
                 merged[session_id] = after
                 changes.append(Change(session_id, version, after, times_of(after)))
-            left = await self._table.replace(changes) if changes else []
+            left = await self._table.replace(changes, durable=durable) if changes else []
             if left and self._runtime.monotonic() > deadline:
                 raise UnavailableError(left[0], "others change it without a pause")
         return merged

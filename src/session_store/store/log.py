@@ -5,6 +5,7 @@ What is cached is only ever a prefix of the log: reading on costs what is new.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from session_store.errors import CorruptionError
@@ -52,7 +53,8 @@ class SessionLog:
         self.charged = self.charged_at = 0
         self.size = 0
         self.tail = Tail(0)
-        self._fresh: list[Entry[Message]] = []
+        self._fresh: list[tuple[int, int, Message | bytes]] = []
+        """What the tree has not yet; a line stands for a message whose objects a caller has."""
         self._nodes: Nodes | None = None
         self.messages: list[Message] | None = None
         self.tree: Tree | None = None
@@ -82,7 +84,11 @@ class SessionLog:
     def _fold(self) -> None:
         """Take into the tree, and to the messages, what has come since it was last asked for."""
         assert self._nodes is not None
-        fresh, self._fresh = self._fresh, []
+        fresh = [
+            (start, end, read_message(kept, start) if isinstance(kept, bytes) else kept)
+            for start, end, kept in self._fresh
+        ]
+        self._fresh = []
         self._nodes.extend(fresh)
         if self.messages is None:
             return
@@ -194,11 +200,14 @@ class SessionLog:
 
     def _take(self, entries: Sequence[Entry[Message]]) -> None:
         for offset, _, message in entries:
-            fence = self.tail.apply(offset, message)
-            if fence is not None:
-                self._on_fence(self.session_id, fence)
+            self._apply(offset, message)
         if self._nodes is not None:
             self._fresh += entries
+
+    def _apply(self, offset: int, message: Message) -> None:
+        fence = self.tail.apply(offset, message)
+        if fence is not None:
+            self._on_fence(self.session_id, fence)
 
     async def load(self, *, messages: bool) -> Nodes:
         """Have the whole tree of ids and, with `messages`, every message; return the tree."""
@@ -228,13 +237,12 @@ class SessionLog:
         Only if nothing torn stood before them: else `catch_up` reads them back.
         """
         assert self._scanner is not None
-        at = size - sum(map(len, lines))
-        entries: list[Entry[Message]] = []
-        for record, line in zip(records, lines, strict=True):
-            kept = record if self.messages is None else _kept(record, line, at)
-            entries.append((at, at + len(line) - 1, kept))
-            at += len(line)
-        self._take([*self._scanner.skip(entries[-1][0], size), *entries])
+        starts = list(accumulate(map(len, lines), initial=size - sum(map(len, lines))))
+        starts.pop()
+        self._take(self._scanner.skip(starts[-1], size))
+        for start, record, line in zip(starts, records, lines, strict=True):
+            self._apply(start, record)
+            self._keep(start, record, line)
         self.size = size
 
     @property
@@ -252,9 +260,13 @@ class SessionLog:
         tail = self.tail
         tail.last_id, tail.last_timestamp = message.id, message.timestamp
         tail.said(message.id, message.branch)
+        self._keep(start, message, line)
+
+    def _keep(self, start: int, message: Message, line: bytes) -> None:
         if self._nodes is not None:
-            kept = message if self.messages is None else _kept(message, line, start)
-            self._fresh.append((start, end - 1, kept))
+            # The caller may change its objects; and what nobody reads need not be decoded.
+            shared = self.messages is not None and not _is_fixed(message)
+            self._fresh.append((start, start + len(line) - 1, line[:-1] if shared else message))
 
     async def load_tree(self) -> Tree:
         """Return the tree of the messages that no reset hides, kept up to date from now on."""
@@ -353,13 +365,11 @@ class SessionLog:
         )
 
 
-def _kept(message: Message, line: bytes, offset: int) -> Message:
-    """Return what is cached of a message that was written: the caller may change its objects."""
-    if (
+def _is_fixed(message: Message) -> bool:
+    """Return whether nothing in the message can be changed."""
+    return (
         type(message.content) is str
         and message.metadata is None
         and message.tool_calls is None
         and message.tool_result is None
-    ):
-        return message
-    return read_message(line[:-1], offset)
+    )

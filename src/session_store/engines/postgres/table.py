@@ -81,7 +81,7 @@ class PostgresTable(Table):
         query = f"SELECT id, version, stored FROM {self._schema}.session WHERE id = ANY ($1)"
         return [_row(row) for row in await self._fetch(query, list(session_ids))]
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`."""
         s = self._schema
         columns: list[list[Any]] = [[], [], [], [], [], [], []]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 import redis.asyncio
 import redis.asyncio.cluster
+import redis.exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -34,6 +35,14 @@ KNOWN_MAX: Final = 100_000
 
 # What a server answers for sure without having done anything.
 _UNDONE: Final = (redis.exceptions.ResponseError, redis.exceptions.ClusterDownError)
+
+
+BROKEN: Final = (
+    redis.exceptions.RedisError,
+    # Not a kind of the first: no node of a cluster is there, or none of those that are needed.
+    redis.exceptions.RedisClusterException,
+    OSError,
+)
 
 
 class Client:
@@ -79,7 +88,7 @@ class Client:
         except TimeoutError:
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
-        except (redis.exceptions.RedisError, OSError) as error:
+        except BROKEN as error:
             raise _typed(path, error, unknown=sent and changes) from error
 
     async def run(
@@ -216,7 +225,9 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return ConfigError("url", f"this user lacks a right: {reason}")
     if isinstance(error, redis.exceptions.OutOfMemoryError) or reason.startswith("MISCONF"):
         return StorageFullError(path, reason)
+    if "Cluster mode is not enabled" in reason:
+        return ConfigError("url", "this server is no cluster: name it with redis://")
     return UnavailableError(path, reason, unknown=unknown and not isinstance(error, _UNDONE))
 
 
-__all__ = ["Client", "evaluate", "together"]
+__all__ = ["BROKEN", "Client", "evaluate", "together"]

@@ -148,7 +148,7 @@ class RedisTable(Table):
                 await self._finish_end(session_id)
         return [row for row in rows if row is not None]
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`."""
         before = {row.session_id: row.stored for row in await self.rows([c[0] for c in changes])}
 

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import redis
-
 from session_store.errors import NotFoundError, SessionStoreError
 from session_store.files.filesystem import FileStats
 
-from .client import Client
+from .client import BROKEN, Client
 
 SUBSCRIBED_SECONDS: Final = 60
 """So long the server tells of a path after somebody last asked for it."""
@@ -100,13 +98,13 @@ class Watching:
                     event = self._told.pop(said["data"].decode(), None)
                     if event is not None:
                         event.set()
-        except (SessionStoreError, redis.exceptions.RedisError, OSError):
+        except (SessionStoreError, *BROKEN):
             pass  # who waits looks for himself, and has it begun anew
         finally:
             self._listening = False
             began.set()
             if pubsub is not None:
-                with suppress(redis.exceptions.RedisError, OSError):
+                with suppress(*BROKEN):
                     await pubsub.aclose()
             # What was told meanwhile is lost: everybody looks.
             self._wake()

@@ -153,6 +153,9 @@ class Database:
             except apsw.CantOpenError:
                 raise ConfigError("url", _unopened(self.path)) from None
             try:
+                if not schema.is_current(connection):
+                    # Before anything is changed: it may belong to somebody else.
+                    schema.check(connection)
                 connection.pragma("journal_mode", "WAL")
                 connection.pragma("synchronous", "NORMAL")
                 connection.wal_autocheckpoint(0)
@@ -174,7 +177,9 @@ def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -
         try:
             result = deed(connection)
         except BaseException:
-            connection.execute("ROLLBACK")
+            # SQLite itself has done so where the disk is full.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
     try:
         connection.execute("COMMIT")

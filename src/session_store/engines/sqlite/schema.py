@@ -103,11 +103,10 @@ def is_current(connection: apsw.Connection) -> bool:
     return found == (APPLICATION_ID, VERSION)
 
 
-def prepare(connection: apsw.Connection) -> None:
-    """Make the tables in an empty database, or bring ours up to this version.
+def check(connection: apsw.Connection) -> int:
+    """Return the version of the tables, 0 if there is nothing at all.
 
-    Call it in a transaction that may write: of two processes that open a new database at once
-    one makes them. Raises `ConfigError` for somebody else's database and for a newer one.
+    Raises `ConfigError` for somebody else's database and for a newer one.
     """
     application, version = connection.pragma("application_id"), connection.pragma("user_version")
     if application != APPLICATION_ID:
@@ -118,7 +117,16 @@ def prepare(connection: apsw.Connection) -> None:
     elif version > VERSION:
         reason = f"the database has version {version}, this release knows up to {VERSION}"
         raise ConfigError("url", f"{reason}: pip install -U session-store")
-    for script in _VERSIONS[version:]:
+    return int(version)
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Make the tables in an empty database, or bring ours up to this version.
+
+    Call it in a transaction that may write: of two processes that open a new database at once
+    one makes them.
+    """
+    for script in _VERSIONS[check(connection) :]:
         connection.execute(script)
     connection.pragma("application_id", APPLICATION_ID)
     connection.pragma("user_version", VERSION)

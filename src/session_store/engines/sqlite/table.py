@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 import msgspec
 
-from session_store.index.fields import Stored, Times
+from session_store.index.fields import Times
 from session_store.index.paging import Position, Query
 from session_store.index.table import Change, Row, Table
 
@@ -108,9 +108,9 @@ class SQLiteTable(Table):
 
         return await self._access.read(PLACE, look)
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`."""
-        encoded = [_encode(change.stored) for change in changes]
+        encoded = [bytes(change.stored).decode() for change in changes]
 
         def put(db: apsw.Connection) -> list[str]:
             left: list[str] = []
@@ -124,7 +124,8 @@ class SQLiteTable(Table):
                     left.append(session_id)
             return left
 
-        return await self._access.change_durably(PLACE, put)
+        change = self._access.change_durably if durable else self._access.change
+        return await change(PLACE, put)
 
     async def is_deleted(self, session_id: str) -> bool:
         """See `Table.is_deleted`."""
@@ -180,12 +181,24 @@ def _where(query: Query, before: Position | None) -> _Where:
             values.append(value)
     if query.key_prefix is not None and not _is_text(query.key_prefix):
         terms.append("FALSE")
+    elif query.key_prefix:
+        # Not by `substr`: to SQLite's functions a text ends at U+0000.
+        first, behind = query.key_prefix, _behind(query.key_prefix)
+        until = "" if behind is None else " AND key < ?"
+        terms.append(f"id IN (SELECT session FROM session_key WHERE key >= ?{until})")
+        values += [first] if behind is None else [first, behind]
     elif query.key_prefix is not None:
-        terms.append(
-            "id IN (SELECT session FROM session_key WHERE key >= ? AND substr(key, 1, ?) = ?)"
-        )
-        values += [query.key_prefix, len(query.key_prefix), query.key_prefix]
+        terms.append("id IN (SELECT session FROM session_key)")
     return _Where(f"WHERE {' AND '.join(terms)}" if terms else "", tuple(values))
+
+
+def _behind(prefix: str) -> str | None:
+    """Return the first text behind all that begin so, in the order of code points; None: none."""
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    after = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if 0xD800 <= after < 0xE000 else after)
 
 
 def _is_text(value: str) -> bool:
@@ -200,11 +213,6 @@ def _is_text(value: str) -> bool:
 def _rows(db: apsw.Connection, query: str, values: tuple[Any, ...]) -> list[Row]:
     found: Any = db.execute(query, values).fetchall()
     return [Row(id_, msgspec.Raw(stored.encode()), version) for id_, version, stored in found]
-
-
-def _encode(stored: Stored) -> str:
-    data = msgspec.json.encode(stored) if isinstance(stored, dict) else bytes(stored)
-    return data.decode()
 
 
 def _resolve(db: apsw.Connection, key: str) -> str | None:
