@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import obstore
@@ -15,17 +16,17 @@ from session_store import Message
 
 
 class Row:
-    """One object of all lines a session, replaced by If-Match: the same as our tail, bare."""
+    """An object a message, made only if it is not there; numbered by this process."""
 
     promise: ClassVar[str] = "power"
 
-    def __init__(self, folder: Path, bucket: str, endpoint: str, key: str, secret: str) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query))
         self._store = S3Store(
-            bucket,
-            endpoint=endpoint,
-            access_key_id=key,
-            secret_access_key=secret,
-            region="us-east-1",
+            parts.netloc,
+            endpoint=given["endpoint"],
+            region=given["region"],
             virtual_hosted_style_request=False,
             client_options={"allow_http": True},
             retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=20)},

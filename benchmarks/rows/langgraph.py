@@ -39,8 +39,12 @@ class Row:
         kind = HumanMessage if turn.kind == "user" else AIMessage
         return kind(content=turn.text)
 
+    def thread(self, session: str) -> str:
+        """Return the name of a thread."""
+        return session
+
     def _load(self, session: str) -> tuple[dict[str, Any], list[AnyMessage]]:
-        config = {"configurable": {"thread_id": session, "checkpoint_ns": ""}}
+        config = {"configurable": {"thread_id": self.thread(session), "checkpoint_ns": ""}}
         found = self._saver.get_tuple(config)
         if found is None:
             return config, []

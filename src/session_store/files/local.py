@@ -60,6 +60,7 @@ class RealFileSystem:
         self._shared = _Shared(os.path.abspath(os.fspath(root)), self._io_timeout)
         self._tree = self._shared.tree
         self._appending = self._shared.appending
+        self._logs = self._shared.logs
 
     def bind(self, runtime: Runtime) -> "RealFileSystem":
         """Return the same files, waiting by `runtime`; closing either closes both."""
@@ -132,13 +133,13 @@ class RealFileSystem:
 
     def size_now(self, path: str) -> int | None:
         """See `Direct.size_now`."""
-        log = self._shared.logs.peek(path)
+        log = self._logs.peek(path)
         # Not `fstat`, which takes four times as long to build its answer.
         return None if log is None else os.lseek(log.descriptor.fd, 0, os.SEEK_END)
 
     def read_now(self, path: str, start: int, end: int) -> bytes:
         """See `Direct.read_now`."""
-        log = self._shared.logs.peek(path)
+        log = self._logs.peek(path)
         with translated(path):
             return b"" if log is None else posix.read_range(log.descriptor.fd, start, end - start)
 
@@ -151,7 +152,7 @@ class RealFileSystem:
 
     def sync_now(self, path: str) -> bool:
         """See `Direct.sync_now`."""
-        log = self._shared.logs.peek(path)
+        log = self._logs.peek(path)
         with translated(path):
             return log is not None and self._shared.syncing.run_now(log, self._runtime.token)
 
@@ -210,7 +211,7 @@ class RealFileSystem:
     async def close(self) -> None:
         """See `FileSystem.close`."""
         self._shared.closed = True
-        self._shared.logs.clear()
+        self._logs.clear()
 
     def _split(self, path: str) -> Parts:
         if self._shared.closed:
@@ -292,7 +293,7 @@ class RealFileSystem:
 
     async def _sync(self, path: str, parts: Parts) -> None:
         # Not looked at before: what counts is that it is the path's afterwards.
-        log = self._shared.logs.get(path)
+        log = self._logs.get(path)
         for _ in range(ATTEMPTS):
             log = log or self._appending.current(path, parts)
             token = self._runtime.token

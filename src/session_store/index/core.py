@@ -135,7 +135,6 @@ class Core:
         except NotFoundError:
             return None
 
-    @property
     def stands(self) -> bool:
         """Return whether the state is known, and all of it durable."""
         return not (self.base is None or self.broken or self._unsynced)

@@ -162,7 +162,7 @@ class JournalIndex(SessionIndexManager):
         if self._is_now is None or not self._mutex.enter_now():
             return None
         try:
-            if not core.stands or self._lazy.due(self._monotonic()):
+            if not core.stands() or self._lazy.due(self._monotonic()):
                 return None
             same = self._is_now(core.place.path, core.place.size)
             return core.state.resolve(key) if same else None
@@ -200,7 +200,7 @@ class JournalIndex(SessionIndexManager):
             noted = (now_ms, size, count, last_id)
             return (
                 self._size_now is not None
-                and core.stands
+                and core.stands()
                 and session_id in core.state.sessions
                 and self._size_now(core.place.path) == core.place.size
                 and self._lazy.put_append(session_id, noted, self._monotonic())

@@ -30,7 +30,7 @@ _BLANK: Final = b" \t\r\0"
 def close_line(body: bytes) -> bytes:
     """Return the JSON object `body` as a line: with its checksum last, and a LF."""
     start = body[:-1]
-    return b'%b,"crc":"%08x"}\n' % (start, crc32(start))
+    return start + b',"crc":"%08x"}\n' % crc32(start)
 
 
 def checksum(line: bytes) -> int | None:

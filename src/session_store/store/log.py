@@ -129,9 +129,16 @@ class SessionLog:
             held += len(self.tree) * TREE_BYTES
         return held
 
-    async def refresh(self) -> None:
-        """Read what has been added since the last look."""
-        await self.catch_up(await self.file.size())
+    async def refresh(self, *, whole: bool = False) -> None:
+        """Read what has been added since the last look; with `whole`, all of a small log at once.
+
+        That saves who wants every message a second reading; it is no promise.
+        """
+        size = await self.file.size()
+        if whole and self._scanner is None and size <= CHUNK_BYTES:
+            await self._open(size, CHUNK_BYTES)
+        else:
+            await self.catch_up(size)
 
     async def catch_up(self, size: int) -> None:
         """Read on up to `size`; a log that has become shorter is read anew."""
@@ -146,7 +153,7 @@ class SessionLog:
             self.size = size
 
     def read_on(self, data: bytes) -> bool:
-        """Take in what stands behind a log that was `whole`; False if it must be read anew."""
+        """Take in what stands behind a log that `goes_on`; False if it must be read anew."""
         assert self._scanner is not None
         try:
             self._take(self._scanner.feed(data))
@@ -168,11 +175,11 @@ class SessionLog:
         self.nodes = self.messages = self.tree = None
         self._met, self._met_bytes = {}, 0
 
-    async def _open(self, size: int) -> None:
+    async def _open(self, size: int, want: int = TAIL_BYTES) -> None:
         self.forget()
         since = self._lease_since(self.session_id)
         # One more, so that a line which begins just there is seen to begin.
-        want = max(TAIL_BYTES, 0 if since is None else size - since + 1)
+        want = max(want, 0 if since is None else size - since + 1)
         while True:
             block = await self.file.tail(size, want=want)
             self.tail = Tail(block.start)
@@ -245,14 +252,19 @@ class SessionLog:
             self._keep(start, record, line)
         self.size = size
 
-    @property
-    def whole(self) -> bool:
-        """Return whether the log is known up to its last byte, and that ends a settled line."""
-        scanner = self._scanner
-        return scanner is not None and scanner.settled == self.size > 0
+    def goes_on(self) -> bool:
+        """Return whether it is known to its end, a settled line, and the head is one just met."""
+        scanner, tail = self._scanner, self.tail
+        head = tail.head
+        return (
+            scanner is not None
+            and scanner.settled == self.size > 0
+            and head is not None
+            and tail.met(head)
+        )
 
     def wrote_one(self, message: Message, line: bytes) -> None:
-        """Take in a message that was just appended in `line`, where the log was `whole`."""
+        """Take in a message that was just appended in `line` to a log that `goes_on`."""
         assert self._scanner is not None
         start = self.size
         self.size = end = start + len(line)

@@ -60,7 +60,7 @@ class Quick:
 
         Besides it says whether the session was surely there still, and the index was told.
         """
-        if isinstance(given, Message) and is_speech(given):
+        if type(given) is Message and is_speech(given):
             draft, encode = given, _encode
         else:
             draft, encode = normalise(given), encode_message
@@ -173,10 +173,5 @@ class Quick:
         return None
 
     def _may_add(self, log: SessionLog) -> bool:
-        lease, head = self._lease(log.session_id), log.tail.head
-        return (
-            head is not None
-            and log.whole
-            and log.tail.met(head)
-            and (lease is None or not lease.lost)
-        )
+        lease = self._lease(log.session_id)
+        return (lease is None or not lease.lost) and log.goes_on()

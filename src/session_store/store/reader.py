@@ -48,8 +48,10 @@ class Reader:
         check_foreign_session_id(session_id)
 
     @asynccontextmanager
-    async def reading(self, session_id: str) -> AsyncGenerator[SessionLog, None]:
-        """Give the log of a session, read to its end, for `async with`.
+    async def reading(
+        self, session_id: str, *, whole: bool = False
+    ) -> AsyncGenerator[SessionLog, None]:
+        """Give the log of a session, read to its end, for `async with`; `whole` is a wish.
 
         Raises `SessionNotFoundError` if there is no such session, or it is deleted meanwhile.
         """
@@ -58,14 +60,14 @@ class Reader:
         else:
             await self.require(session_id)
         async with self._logs.using(session_id) as log:
-            await log.refresh()
+            await log.refresh(whole=whole)
             if not log.size:
                 await self.require(session_id)
             yield log
 
     async def messages(self, session_id: str, *, include_reset: bool) -> list[Message]:
         """Return the messages in the order of the log."""
-        async with self.reading(session_id) as log:
+        async with self.reading(session_id, whole=True) as log:
             nodes = await log.load(messages=True)
             messages = log.messages or []
             return messages[0 if include_reset else nodes.first_visible :]

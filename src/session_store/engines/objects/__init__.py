@@ -1,0 +1,36 @@
+"""Objects: a bucket of S3, GCS, Azure or what speaks like S3, without a server of one's own."""
+
+from dataclasses import replace
+from typing import Final
+
+from .bucket import Bucket
+from .files import ObjectFileSystem
+from .names import FOLDERS
+from .opening import MARK
+from .urls import parse_url
+
+ERASE_TIMEOUT_MS: Final = 60_000
+
+
+def open_files(url: str, *, io_timeout_ms: int) -> ObjectFileSystem:
+    """Return the files below the prefix in the bucket that a URL names."""
+    return ObjectFileSystem(parse_url(url), io_timeout_ms=io_timeout_ms)
+
+
+def place_in(url: str, name: str) -> str:
+    """Return the URL of a prefix of its own, beside the one at `url`."""
+    place = parse_url(url)
+    prefix = f"{place.prefix}-{name}" if place.prefix else name
+    return replace(place, prefix=prefix).url
+
+
+async def erase(url: str) -> None:
+    """Remove all objects of the store at `url`, which nobody may have open; others stay."""
+    bucket = Bucket(parse_url(url), ERASE_TIMEOUT_MS)
+    for prefix in FOLDERS:
+        async for some in bucket.list(prefix):
+            await bucket.delete([one.name for one in some])
+    await bucket.delete([MARK])
+
+
+__all__ = ["ObjectFileSystem", "erase", "open_files", "place_in"]
