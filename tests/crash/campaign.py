@@ -20,6 +20,7 @@ AMOUNTS: dict[str, tuple[int, int]] = {
     "clocks_forks": (300, 10),
     "crash_states": (0, 2),
     "damage": (0, 2_000),
+    "engines": (3, 1),
     "failed_fsync": (0, 5),
     "full_disk": (50, 2),
     "fuzz": (5_000_000, 20_000),

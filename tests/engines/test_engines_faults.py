@@ -25,6 +25,7 @@ from session_store import (
     UnavailableError,
 )
 from session_store.engines import postgres, redis
+from session_store.store import feed
 from session_store.sync import SessionStore as BlockingStore
 
 
@@ -344,6 +345,27 @@ async def test_a_subscriber_elsewhere_is_told_at_once_and_misses_nothing(
             await listening
 
     assert heard == names
+
+
+async def test_a_subscriber_elsewhere_is_woken_by_the_server_alone(
+    engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who waits does not look by himself for an hour.
+    monkeypatch.setattr(feed, "WATCHED_S", 3_600)
+    monkeypatch.setattr(engine.room.files.Watching.__module__ + ".SUBSCRIBED_SECONDS", 7_200)
+    async with opened(url) as store, opened(url) as elsewhere:
+        session_id = await store.resolve("k")
+        await store.append(session_id, message("before"))
+        heard = elsewhere.subscribe(session_id)
+        assert (await anext(heard)).id == "before"
+        for number in range(3):
+            waiting = asyncio.ensure_future(anext(heard))
+            await asyncio.sleep(0.3)
+            await store.append(session_id, message(f"m-{number}"))
+
+            async with asyncio.timeout(20):
+                assert (await waiting).id == f"m-{number}"
+        await heard.aclose()
 
 
 async def test_a_wrong_password_is_told_in_time_and_not_repeated(url: str) -> None:

@@ -3,18 +3,24 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import asyncpg
 import pytest
-from servers import PostgresServer, Proxy, ValkeyCluster, ValkeyServer
+from servers import PostgresServer, Proxy, SeaweedServer, ValkeyCluster, ValkeyServer
 from writers_kit import Writers, under_load
 
-from session_store.engines import postgres, redis
+from session_store.engines import objects, postgres, redis
 
-SERVED = {"postgres_url": postgres, "redis_url": redis, "redis_cluster_url": redis}
+SERVED = {
+    "postgres_url": postgres,
+    "redis_url": redis,
+    "redis_cluster_url": redis,
+    "s3_url": objects,
+}
 PAUSE_SECONDS = 1.5
 """Longer than the writers wait for an answer."""
 
@@ -46,7 +52,8 @@ def test_nothing_is_lost_in_a_local_database_when_writers_are_killed(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("kind", "times"), [(PostgresServer, 4), (ValkeyServer, 4), (ValkeyCluster, 1)]
+    ("kind", "times"),
+    [(PostgresServer, 4), (ValkeyServer, 4), (ValkeyCluster, 1), (SeaweedServer, 2)],
 )
 def test_nothing_is_lost_when_the_server_is_killed(
     own_server: Own, kind: Any, times: int, tmp_path: Path
@@ -56,7 +63,7 @@ def test_nothing_is_lost_when_the_server_is_killed(
     assert under_load(server.url, tmp_path, lambda _: server.restart(), times=times) == []
 
 
-@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer])
+@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer, SeaweedServer])
 def test_nothing_is_lost_when_the_server_stands_still_and_goes_on(
     own_server: Own, kind: Any, tmp_path: Path
 ) -> None:
@@ -70,20 +77,37 @@ def test_nothing_is_lost_when_the_server_stands_still_and_goes_on(
     assert under_load(server.url, tmp_path, stand_still, times=2) == []
 
 
-def test_nothing_is_lost_on_links_that_break_and_fall_silent(
-    request: pytest.FixtureRequest, url: str, tmp_path: Path
-) -> None:
-    if "cluster" in url:
-        pytest.skip("the nodes of a cluster are found by what they say of themselves")
-    with Proxy(url) as proxy:
-
-        def disturb(_: Writers) -> None:
+def disturbing(*proxies: Proxy) -> Callable[[Writers], None]:
+    def disturb(_: Writers) -> None:
+        for proxy in proxies:
             proxy.reset()
             proxy.stall("replies")
-            time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)
+        for proxy in proxies:
             proxy.heal()
 
-        assert under_load(proxy.url, tmp_path, disturb, times=2) == []
+    return disturb
+
+
+@pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer, SeaweedServer])
+def test_nothing_is_lost_on_links_that_break_and_fall_silent(
+    own_server: Own, kind: Any, tmp_path: Path
+) -> None:
+    with Proxy(own_server(kind).url) as proxy:
+        assert under_load(proxy.url, tmp_path, disturbing(proxy), times=2) == []
+
+
+def test_nothing_is_lost_when_all_links_to_a_cluster_break(own_server: Own, tmp_path: Path) -> None:
+    cluster = own_server(ValkeyCluster)
+    with ExitStack() as open_ones:
+        proxies = [open_ones.enter_context(Proxy(node.url)) for node in cluster.nodes]
+        cluster.announce([proxy.port for proxy in proxies])
+        url = proxies[0].url.replace("redis:", "redis+cluster:")
+
+        found = under_load(url, tmp_path, disturbing(*proxies), times=2)
+
+    assert all(proxy.connections for proxy in proxies)
+    assert found == []
 
 
 def test_without_waiting_for_its_log_postgres_loses_what_it_acknowledged(

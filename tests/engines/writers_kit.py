@@ -43,9 +43,9 @@ class Writers:
         for _ in range(count):
             actor = f"w{self._started}"
             self._started += 1
-            files = (str(self._folder / f"{actor}.notes"), self._folder / f"{actor}.errors")
-            with files[1].open("wb") as errors:
-                command = [sys.executable, str(CHILD), self._url, KEY, actor, files[0]]
+            notes = self._folder / f"{actor}.notes"
+            command = [sys.executable, CHILD, self._url, KEY, actor, notes]
+            with (self._folder / f"{actor}.errors").open("wb") as errors:
                 self._running.append(subprocess.Popen(command, stderr=errors))
 
     def kill(self) -> None:

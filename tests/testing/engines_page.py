@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from session_store.testing import FileSystemSuite, StoreSuite
+from session_store.testing import FileSystemSuite, SessionIndexSuite, StoreSuite
 from session_store.testing.contract import contract
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engines.md"
-SUITES = (FileSystemSuite, StoreSuite)
+SUITES = (FileSystemSuite, SessionIndexSuite, StoreSuite)
 END = "<!-- end -->\n"
 
 

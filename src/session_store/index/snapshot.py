@@ -96,7 +96,14 @@ def decode_snapshot(data: bytes) -> Snapshot:
         text = "its checksum is damaged; by all it still says the rest is whole"
         findings.append(_finding("damaged_checksum", text))
     mark = _mark(parts)
-    findings += _suspects(keys, sessions)
+    # Mostly every session has one key, in the same order.
+    aligned = list(keys.values()) == list(sessions)
+    if aligned:
+        # Each id once in memory: so a known key is found in a tenth less time among a million.
+        keys = dict(zip(keys, sessions, strict=True))
+    else:
+        findings += _dangling(keys, sessions)
+    findings += _suspects(sessions)
     return Snapshot(
         IndexState(keys, sessions, {k: v for k, v in parts.items() if k not in _OURS}, halves),
         mark.epoch,
@@ -188,14 +195,15 @@ def check_format(path: str, written: int | None) -> None:
         raise CorruptionError(path, 0, reason)
 
 
-def _suspects(keys: dict[str, str], sessions: dict[str, Stored]) -> list[Finding]:
+def _dangling(keys: dict[str, str], sessions: dict[str, Stored]) -> list[Finding]:
+    return [
+        _finding("dangling_key", f"the key {key!r} names {keys[key]!r}, which is no session")
+        for key in [key for key in keys if keys[key] not in sessions][:MAX_FINDINGS]
+    ]
+
+
+def _suspects(sessions: dict[str, Stored]) -> list[Finding]:
     findings: list[Finding] = []
-    # Mostly every session has one key, in the same order: 0.3 s less for a million of them.
-    aligned = list(keys.values()) == list(sessions)
-    dangling = [key for key in keys if not aligned and keys[key] not in sessions]
-    for key in dangling[:MAX_FINDINGS]:
-        text = f"the key {key!r} names {keys[key]!r}, which is no session"
-        findings.append(_finding("dangling_key", text))
     # All at once first: a million ids are checked at every opening.
     text = "".join(sessions)
     plain = text.isascii() and "/" not in text and "\0" not in text

@@ -7,7 +7,7 @@ for; whatever it meets besides, it leaves everything as it was, and the long way
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.json import Encoder
 
@@ -27,6 +27,8 @@ from .logs import Logs
 TRIES: Final = 4
 NEAR_BYTES: Final = 1 << 16
 """What others have appended since is read at once up to so much."""
+
+Draft: TypeAlias = tuple[Message, Callable[[Message], bytes]]
 
 _encode: Final = Encoder().encode
 
@@ -60,12 +62,10 @@ class Quick:
 
         Besides it says whether the session was surely there still, and the index was told.
         """
-        if type(given) is Message and is_speech(given):
-            draft, encode = given, _encode
-        else:
-            draft, encode = normalise(given), encode_message
-            if draft.id or not inherits_parent(draft):
-                return None
+        drafted = _draft(given)
+        if drafted is None:
+            return None
+        draft, encode = drafted
         log = self._take(session_id)
         if log is None:
             return None
@@ -111,16 +111,19 @@ class Quick:
         self, session_id: str, given: Sequence[MessageLike]
     ) -> tuple[list[Message], bool] | None:
         """Do for a batch what `append` does for a message."""
-        drafts = [normalise(one) for one in given]
-        if not drafts or any(draft.id or not inherits_parent(draft) for draft in drafts):
-            return None
-        log = self._take(session_id)
+        drafts: list[Draft] = []
+        for one in given:
+            drafted = _draft(one)
+            if drafted is None:
+                return None
+            drafts.append(drafted)
+        log = self._take(session_id) if drafts else None
         if log is None:
             return None
         try:
             tail, now, count = log.tail, self._now_ms(), len(drafts)
             parent, messages, lines = tail.head, list[Message](), list[bytes]()
-            for place, draft in enumerate(drafts, 1):
+            for place, (draft, encode) in enumerate(drafts, 1):
                 message = Message(
                     id=self._new_id(),
                     parent_id=parent,
@@ -136,7 +139,7 @@ class Quick:
                 )
                 parent = message.id
                 messages.append(message)
-                lines.append(close_line(encode_message(message)))
+                lines.append(close_line(encode(message)))
             data = b"".join(lines)
             if max(map(len, lines)) > self._max_bytes:
                 return None
@@ -149,9 +152,12 @@ class Quick:
                     raise AppendUnknownError(session_id, last, error.reason) from error
                 raise
             self._owe(log.path)
-            log.wrote(messages, lines, log.size + len(data))
+            for message, line in zip(messages, lines, strict=True):
+                log.wrote_one(message, line)
             told = self._landed(session_id, now, log.size, tail.count, messages[-1].id)
             return messages, told
+        except UnicodeEncodeError:
+            return None
         finally:
             self._logs.leave(log)
 
@@ -175,3 +181,11 @@ class Quick:
     def _may_add(self, log: SessionLog) -> bool:
         lease = self._lease(log.session_id)
         return (lease is None or not lease.lost) and log.goes_on()
+
+
+def _draft(given: MessageLike) -> Draft | None:
+    """Return what is to be said, and what encodes it; None if it names its id or its parent."""
+    if type(given) is Message and is_speech(given):
+        return given, _encode
+    draft = normalise(given)
+    return None if draft.id or not inherits_parent(draft) else (draft, encode_message)

@@ -11,7 +11,7 @@ from .base import Server, free_ports, wait_until
 
 PASSWORD: Final = "correct-horse"
 SLOTS: Final = ((0, 5460), (5461, 10922), (10923, 16383))
-WHOLE_SECONDS: Final = 30
+PATIENCE_SECONDS: Final = 30
 
 
 class ValkeyServer(Server):
@@ -98,7 +98,7 @@ class ValkeyCluster:
 
     def wait(self) -> None:
         """Return when every node finds the cluster whole."""
-        whole = wait_until(lambda: all(map(_is_whole, self.nodes)), WHOLE_SECONDS)
+        whole = wait_until(lambda: all(map(_is_whole, self.nodes)), PATIENCE_SECONDS)
         assert whole, "\n".join(node.log() for node in self.nodes)
 
     def announce(self, ports: list[int]) -> None:
@@ -106,6 +106,10 @@ class ValkeyCluster:
         for node, port in zip(self.nodes, ports, strict=True):
             with node.client() as client:
                 client.config_set("cluster-announce-port", port)
+        known = wait_until(
+            lambda: all(_ports_of(n) == set(ports) for n in self.nodes), PATIENCE_SECONDS
+        )
+        assert known, "the nodes do not hear of each other"
 
     def kill(self) -> None:
         """See `Server.kill`."""
@@ -140,6 +144,12 @@ class ValkeyCluster:
         with self.nodes[0].client() as client:
             for node, bus in list(zip(self.nodes, self._buses, strict=True))[1:]:
                 client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
+
+
+def _ports_of(node: ValkeyServer) -> set[int]:
+    """Return where this node sends clients."""
+    with node.client() as client:
+        return {master[1] for _, _, master, *_ in client.execute_command("CLUSTER SLOTS")}
 
 
 def _is_whole(node: ValkeyServer) -> bool:

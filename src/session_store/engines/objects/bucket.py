@@ -5,12 +5,20 @@ condition, not there, surely not done, or nobody knows.
 """
 
 import asyncio
+import atexit
 import os
+import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from session_store.errors import MissingExtraError, StorageFullError, UnavailableError
+from session_store.errors import (
+    ConfigError,
+    MissingExtraError,
+    StorageFullError,
+    UnavailableError,
+)
 
 from .names import path_of
 from .urls import Place
@@ -38,6 +46,10 @@ READ_RETRIES: Final = 3
 LISTED: Final = 1000
 AT_ONCE: Final = 24
 """So many calls of one kind are under way together."""
+
+# The client's threads touch Python a moment longer than the call that they serve. If the
+# interpreter ends in that moment, they abort the process: one in six that ended right after a call.
+atexit.register(time.sleep, 0.02)
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -229,7 +241,14 @@ def _open(place: Place, seconds: float, retries: int) -> "ObjectStore":
     if place.endpoint is not None:
         said["base_url" if place.scheme == "gs" else "endpoint"] = place.endpoint
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-    store: ObjectStore = kinds[place.scheme](place.bucket, **said)
+    try:
+        store: ObjectStore = kinds[place.scheme](place.bucket, **said)
+    except BaseError as error:
+        # Only what kind of error: its text may quote a key.
+        found = re.search(r"source: (\w+)", str(error))
+        kind = found[1] if found else "unknown"
+        reason = f"the credentials in the environment are no use ({kind}): set {place.variables}"
+        raise ConfigError("url", reason) from None
     return store
 
 

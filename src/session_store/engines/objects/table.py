@@ -263,7 +263,7 @@ class ObjectTable:
         found = await self._bucket.get(name)
         return None if found is None else (name, found)
 
-    async def replace(self, changes: Sequence[Change]) -> list[str]:
+    async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`; a request each. Whose answer was lost are returned too."""
 
         async def put(change: Change) -> str | None:

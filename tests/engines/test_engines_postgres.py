@@ -1,0 +1,164 @@
+"""PostgreSQL as teams meet it: rights, versions, schemas of others, SQL, many sessions."""
+
+import asyncio
+from collections.abc import Iterator
+from secrets import token_hex
+from typing import Any
+
+import asyncpg
+import pytest
+
+from session_store import SessionStore
+from session_store.engines.postgres import erase, place_in, schema
+from session_store.errors import ConfigError
+from session_store.sync import SessionStore as BlockingStore
+
+
+@pytest.fixture
+def url(postgres_url: str) -> Iterator[str]:
+    url = place_in(postgres_url, token_hex(6))
+    yield url
+    asyncio.run(erase(url))
+
+
+@pytest.fixture
+def name(url: str) -> str:
+    return url.rpartition("schema=")[2]
+
+
+async def execute(url: str, *queries: str) -> list[Any]:
+    connection = await asyncpg.connect(url.partition("?")[0])
+    try:
+        return [await connection.fetch(query) for query in queries]
+    finally:
+        await connection.close()
+
+
+async def test_the_view_shows_messages_to_people(url: str, name: str) -> None:
+    async with SessionStore.open(url) as store:
+        chat = await store.session("telegram:1")
+        first = await chat.append("user", "What is 'SQL'?")
+        blocks = [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}]
+        await chat.append({"role": "assistant", "content": blocks})
+        await chat.append("user", "a NUL \0 in it")
+        await chat.append_many([{"role": "user", "content": f"line {n}\nü"} for n in range(3)])
+        await chat.create_branch("b", first)
+        await chat.switch_to_branch("b")
+
+    [rows] = await execute(
+        url, f"SELECT session_id, key, role, text, parent_id, type FROM {name}.messages"
+    )
+
+    texts = sorted(row["text"] for row in rows)
+    # What jsonb cannot hold is left out, and hides nothing else.
+    assert texts == sorted(["What is 'SQL'?", "A\nB", *(f"line {n}\nü" for n in range(3))])
+    assert {(row["session_id"], row["key"]) for row in rows} == {(chat.id, "telegram:1")}
+    assert [row["parent_id"] for row in rows if row["text"] == "What is 'SQL'?"] == [None]
+
+
+async def test_a_schema_that_is_newer_is_refused(url: str, name: str) -> None:
+    async with SessionStore.open(url) as store:
+        await store.resolve("k")
+    await execute(url, f"UPDATE {name}.store_version SET version = {schema.VERSION + 1}")
+
+    with pytest.raises(ConfigError, match="pip install -U session-store"):
+        async with SessionStore.open(url):
+            pass
+
+
+async def test_a_schema_of_others_is_refused_and_left_alone(url: str, name: str) -> None:
+    await execute(url, f"CREATE SCHEMA {name}", f"CREATE TABLE {name}.wallet (coins int)")
+
+    with pytest.raises(ConfigError, match="belongs to something else"):
+        async with SessionStore.open(url):
+            pass
+
+    [rows] = await execute(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{name}'")
+    assert [row[0] for row in rows] == ["wallet"]
+
+
+async def test_many_who_open_a_new_schema_at_once_get_one(url: str) -> None:
+    stores = [SessionStore.open(url) for _ in range(8)]
+
+    await asyncio.gather(*(store.init() for store in stores))
+    made = await asyncio.gather(*(store.resolve("k") for store in stores))
+
+    assert len(set(made)) == 1
+    for store in stores:
+        await store.close()
+
+
+async def test_a_user_without_the_right_is_told_what_to_grant(url: str) -> None:
+    user = f"u{token_hex(4)}"
+    await execute(url, f"CREATE USER {user} PASSWORD 'p w'")
+    try:
+        poor = url.replace("postgres:correct%20horse", f"{user}:p%20w")
+        assert poor != url
+
+        with pytest.raises(ConfigError, match="GRANT CREATE ON DATABASE"):
+            async with SessionStore.open(poor):
+                pass
+    finally:
+        await execute(url, f"DROP USER {user}")
+
+
+async def test_a_database_that_is_not_there_is_told(url: str) -> None:
+    missing = url.replace("/postgres?", "/nowhere?")
+
+    with pytest.raises(ConfigError, match="nowhere"):
+        async with SessionStore.open(missing):
+            pass
+
+
+@pytest.mark.parametrize(
+    "query", ["schema=Robert'); DROP", "schema=", "schema=1a", "statement_cache_size=x"]
+)
+def test_a_bad_name_is_refused_before_anything_is_asked(query: str) -> None:
+    with pytest.raises(ConfigError):
+        BlockingStore.open(f"postgresql://u:s3cr3t@127.0.0.1:1/db?{query}")
+
+
+async def test_without_synchronous_commit_it_does_not_call_itself_durable(url: str) -> None:
+    async with SessionStore.open(f"{url}&synchronous_commit=off") as store:
+        await store.resolve("k")
+
+        assert store._files.traits.durable is False
+
+
+async def test_without_prepared_statements_it_works_too(url: str) -> None:
+    async with SessionStore.open(f"{url}&statement_cache_size=0") as store:
+        chat = await store.session("k")
+        for number in range(5):
+            await chat.append("user", str(number))
+
+        assert len(await chat.messages()) == 5
+
+
+async def test_many_sessions_are_listed_by_their_indexes(url: str, name: str) -> None:
+    async with SessionStore.open(url) as store:
+        await store.resolve("k")
+    await execute(
+        url,
+        f"INSERT INTO {name}.session SELECT 's' || n, n, n, 'u' || n % 1000, NULL, 0,"
+        """ '{"sessionId":"s' || n || '","createdAt":' || n || ',"updatedAt":' || n"""
+        """ || ',"userId":"u' || n % 1000 || '"}' FROM generate_series(1, 200000) AS n""",
+        f"ANALYZE {name}.session",
+    )
+    plans = await execute(
+        url,
+        f"EXPLAIN SELECT id FROM {name}.session WHERE (updated, id) < (5000, 's')"
+        " ORDER BY updated DESC, id DESC LIMIT 51",
+        f"EXPLAIN SELECT id FROM {name}.session WHERE user_id = 'u7'"
+        " ORDER BY updated DESC, id DESC LIMIT 51",
+    )
+
+    async with SessionStore.open(url) as store:
+        page = await store.list_sessions(sort="created", limit=50, where={"user_id": "u7"})
+
+    assert [one.session_id for one in page.sessions] == [
+        f"s{199_007 - n * 1000}" for n in range(50)
+    ]
+    for plan in plans:
+        text = "\n".join(row[0] for row in plan)
+        assert "Index" in text
+        assert "Seq Scan" not in text

@@ -1,0 +1,154 @@
+"""Redis as teams meet it: versions, memory that ends, keys of others, writes that are lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import redis as client_library
+from servers import ValkeyServer
+
+from session_store import SessionStore
+from session_store.engines.redis import erase, place_in
+from session_store.engines.redis.client import VERSION
+from session_store.errors import ConfigError, StorageFullError
+from session_store.sync import SessionStore as BlockingStore
+
+
+@pytest.fixture
+def url(redis_url: str) -> Iterator[str]:
+    url = place_in(redis_url, token_hex(6))
+    yield url
+    asyncio.run(erase(url))
+
+
+@pytest.fixture
+def prefix(url: str) -> str:
+    return url.rpartition("prefix=")[2]
+
+
+@pytest.fixture
+def bare(redis_url: str) -> Iterator[Any]:
+    with client_library.Redis.from_url(redis_url) as client:
+        yield client
+
+
+async def test_a_store_that_is_newer_is_refused(url: str, prefix: str, bare: Any) -> None:
+    async with SessionStore.open(url) as store:
+        await store.resolve("k")
+    bare.set(f"{prefix}:version", VERSION + 1)
+
+    with pytest.raises(ConfigError, match="pip install -U session-store"):
+        async with SessionStore.open(url):
+            pass
+    bare.set(f"{prefix}:version", VERSION)
+
+
+async def test_a_server_that_throws_keys_away_is_refused(own_server: Callable[..., Any]) -> None:
+    server = own_server(ValkeyServer, **{"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"})
+
+    with pytest.raises(ConfigError, match="noeviction"):
+        async with SessionStore.open(server.url):
+            pass
+
+
+async def test_a_memory_that_is_full_is_told_and_nothing_is_half_there(
+    own_server: Callable[..., Any],
+) -> None:
+    server = own_server(ValkeyServer, **{"maxmemory": "12mb", "maxmemory-policy": "noeviction"})
+    store = SessionStore.open(server.url)
+    chat = await store.session("k")
+    count = 0
+
+    async def fill() -> None:
+        nonlocal count
+        for _ in range(2_000):
+            await chat.append("user", "x" * 20_000)
+            count += 1
+
+    with pytest.raises(StorageFullError):
+        await fill()
+    found = await chat.messages()
+    report = await store.check()
+    with pytest.raises(StorageFullError):
+        await store.close()  # with counts that were noted
+
+    assert count > 10
+    assert len(found) == count
+    assert report.findings == []
+
+
+async def test_a_server_that_does_not_sync_always_does_not_call_itself_durable(
+    own_server: Callable[..., Any],
+) -> None:
+    server = own_server(ValkeyServer, appendfsync="everysec")
+    async with SessionStore.open(server.url) as store:
+        await store.resolve("k")
+
+        assert store._files.traits.durable is False
+
+
+async def test_a_log_that_a_failover_made_shorter_is_read_and_gone_on_with(
+    url: str, prefix: str, bare: Any
+) -> None:
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        for number in range(4):
+            await chat.append("user", str(number))
+        await store.flush()
+        top = f"{{{prefix}:{chat.id}}}"
+        before = {key: bare.dump(key) for key in bare.scan_iter(match=f"{top}:*")}
+        await chat.append("user", "acknowledged, and lost by the failover")
+        await store.flush()
+        for key, value in before.items():
+            if not key.endswith((b":session", b":keys")):
+                bare.restore(key, 0, value, replace=True)
+
+        await chat.append("user", "after")
+        found = [one.content for one in await chat.messages()]
+        report = await store.check()
+
+    assert found == ["0", "1", "2", "3", "after"]
+    assert {one.severity for one in report.findings} <= {"info", "warning"}
+
+
+async def test_keys_of_others_are_left_alone(url: str, prefix: str, bare: Any) -> None:
+    bare.set(f"{prefix}-else", "mine")
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        await chat.append("user", "a")
+        await store.delete_session(chat.id)
+    await erase(url)
+
+    assert bare.get(f"{prefix}-else") == b"mine"
+    assert not list(bare.scan_iter(match=f"{prefix}:*"))
+    assert not list(bare.scan_iter(match=f"{{{prefix}:*"))
+    bare.delete(f"{prefix}-else")
+
+
+async def test_a_delete_that_was_cut_off_is_finished_by_who_finds_it(
+    url: str, prefix: str, bare: Any
+) -> None:
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        await chat.append("user", "a")
+        place, table = store._files, store._index._table  # type: ignore[attr-defined]
+        assert place is not None
+        # The first step of `delete`, and nothing after it.
+        names = table._names
+        from session_store.engines.redis import scripts
+
+        await table._client.run("", scripts.END, names.top(chat.id), chat.id, names.channel)
+
+        assert await store.has_session(chat.id) is False
+        assert await store.get_session_id("k") is None
+        assert (await store.list_sessions()).sessions == []
+        again = await store.resolve("k")
+        assert again != chat.id
+
+
+@pytest.mark.parametrize("query", ["prefix=", "prefix={a}", "prefix=a b", f"prefix={'x' * 65}"])
+def test_a_bad_prefix_is_refused_before_anything_is_asked(query: str) -> None:
+    with pytest.raises(ConfigError):
+        BlockingStore.open(f"redis://:s3cr3t@127.0.0.1:1/0?{query}")
