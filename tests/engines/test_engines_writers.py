@@ -115,6 +115,7 @@ def test_without_waiting_for_its_log_postgres_loses_what_it_acknowledged(
 ) -> None:
     """The control: if this finds nothing, neither would the others."""
     server = own_server(PostgresServer, synchronous_commit="off", wal_writer_delay="10s")
+    url = f"{server.url}?synchronous_commit=off"
 
     async def checkpoint() -> None:
         connection = await asyncpg.connect(server.url)
@@ -127,7 +128,7 @@ def test_without_waiting_for_its_log_postgres_loses_what_it_acknowledged(
         writers.await_appends(30)
         server.restart()
 
-    found = under_load(server.url, tmp_path, kill, times=1)
+    found = under_load(url, tmp_path, kill, times=1)
 
     assert [one for one in found if "acknowledged" in one and "lost" in one]
 

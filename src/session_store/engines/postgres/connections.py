@@ -1,9 +1,10 @@
-"""Connections to one database: few, kept, and thrown away whenever one may hold a foreign reply."""
+"""Connections to one database: few, kept, and never given on with a reply that may yet come."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -17,156 +18,229 @@ from session_store.errors import (
 )
 from session_store.runtime import on_fork
 
-from . import schema
+from .schema import Schema
 
 T = TypeVar("T")
 
 MOST: Final = 10
-"""So many at once; who comes then waits for one."""
+"""So many at once; who comes then waits for one. One more listens."""
+RETRY_SECONDS: Final = 0.05
 
-# What a server answers for sure without having done anything.
-_UNDONE: Final = (
-    asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-_REFUSED: Final = (
+_REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    # A setting in the URL that the server, or a pgbouncer before it, does not know.
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.ProtocolViolationError,
 )
+_LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError)
 
-
-# The last is what asyncpg says of a connection that fails while nobody waits for it.
-_BROKEN: Final = (
+_FAILURES: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    OSError,
     asyncpg.InternalClientError,
+    OSError,
 )
 
 
 class Connections:
-    """Connections of one process in one event loop; another loop or a child begins anew."""
+    """Connections of one process; each event loop has its own, and a child begins anew."""
 
     def __init__(
-        self, dsn: str, schema_name: str, io_timeout_ms: int, statement_cache_size: int
+        self, dsn: str, schema: Schema, io_timeout_ms: int, statement_cache_size: int
     ) -> None:
-        self.schema = schema_name
+        self.schema = schema
         self.io_timeout_ms = io_timeout_ms
         self._dsn = dsn
         self._statement_cache_size = statement_cache_size
         self._closed = False
-        self._start()
+        self._prepared = False
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
         on_fork(self)
 
     def __repr__(self) -> str:
-        return f"Connections(schema={self.schema!r})"
-
-    def _start(self) -> None:
-        self._idle: list[Any] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._room = asyncio.Semaphore(MOST)
-        self._prepared = False
-        self.lasting = True
+        return f"Connections(schema={self.schema.name!r})"
 
     def after_fork(self) -> None:
         """Begin anew in a child: the parent goes on with what is open."""
-        _left_to_the_parent.extend(self._idle)
-        self._start()
+        _left_to_the_parent.extend(self._pools.values())
+        self._pools = WeakKeyDictionary()
 
     async def ask(
-        self, path: str, question: Callable[[Any], Awaitable[T]], *, changes: bool = False
-    ) -> T:
-        """Return `question(connection)` within the time-out; `path` is what errors name.
+        self, path: str, query: str, *values: Any, changes: bool = False
+    ) -> Sequence[Any]:
+        """Return the rows that the server answers; see `work`."""
+        return await self.work(path, lambda db: db.fetch(query, *values), changes=changes)
 
-        If the answer of what `changes` something was lost it raises `UnavailableError` with
+    async def work(
+        self, path: str, work: Callable[[Any], Awaitable[T]], *, changes: bool = False
+    ) -> T:
+        """Return `work(connection)` within the time-out; errors name `path`.
+
+        If the answer to what `changes` something was lost, it raises `UnavailableError` with
         `unknown`.
         """
+        try:
+            return await self._once(path, work, changes=changes)
+        except UnavailableError as error:
+            # A kept connection may have ended unnoticed; what changes nothing is asked again.
+            if changes or not isinstance(error.__cause__, _LOST):
+                raise
+        return await self._once(path, work, changes=changes)
+
+    async def _once(self, path: str, work: Callable[[Any], Awaitable[T]], *, changes: bool) -> T:
+        pool = self._pool()
         sent = False
         try:
-            async with asyncio.timeout(self.io_timeout_ms / 1000), self.one() as connection:
-                sent = True
-                return await question(connection)
+            async with asyncio.timeout(self.io_timeout_ms / 1000), pool.room:
+                connection = pool.kept() or await self.open()
+                sent = settled = True
+                try:
+                    return await work(connection)
+                except BaseException as error:
+                    # A cancelled call may yet be answered: nobody else must get that reply.
+                    settled = _is_answer(error)
+                    raise
+                finally:
+                    pool.take_back(connection, good=settled and not self._closed)
         except TimeoutError:
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
-        except _BROKEN as error:
+        except _FAILURES as error:
             raise _typed(path, error, unknown=sent and changes) from error
-
-    @asynccontextmanager
-    async def one(self) -> AsyncGenerator[Any, None]:
-        """Give a connection that nobody else has; it is kept only if all its replies have come."""
-        self._enter_loop()
-        async with self._room:
-            connection = await self._take()
-            sane = False
-            try:
-                yield connection
-                sane = True
-            except asyncpg.PostgresError as error:
-                # An error is a reply as well; a fatal one is the last, and what the client
-                # itself finds out has no severity.
-                sane = getattr(error, "severity_en", None) == "ERROR"
-                raise
-            finally:
-                if sane and not self._closed and not connection.is_closed():
-                    self._idle.append(connection)
-                else:
-                    connection.terminate()
 
     async def open(self) -> Any:
         """Return a new connection, the schema being there."""
-        try:
-            connection = await asyncpg.connect(
-                self._dsn,
-                # Parts of seconds are welcome, whatever its annotation says.
-                timeout=self.io_timeout_ms / 1000,  # pyright: ignore[reportArgumentType]
-                statement_cache_size=self._statement_cache_size,
-            )
-        except _REFUSED as error:
-            raise ConfigError("url", f"the server refuses it: {error}") from None
-        except ValueError as error:
-            # asyncpg tells what is wrong of a URL, and may repeat the whole of it.
-            raise ConfigError("url", f"no URL of PostgreSQL's ({type(error).__name__})") from None
+        connection = await self._connect()
         try:
             if not self._prepared:
-                await schema.prepare(connection, self.schema)
-                level = await connection.fetchval("SHOW synchronous_commit")
-                self.lasting = level != "off" and await connection.fetchval("SHOW fsync") == "on"
+                await self.schema.prepare(connection)
                 self._prepared = True
         except BaseException:
             connection.terminate()
             raise
         return connection
 
+    async def drop(self) -> None:
+        """Drop the schema with all that is in it."""
+        connection = await self._connect()
+        try:
+            await self.schema.drop(connection)
+        finally:
+            connection.terminate()
+
     async def close(self) -> None:
         """Close what is open; later calls raise `ClosedError`."""
         self._closed = True
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            if self._loop is asyncio.get_running_loop():
-                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                    await connection.close(timeout=self.io_timeout_ms / 1000)
+        here = asyncio.get_running_loop()
+        for loop, pool in list(self._pools.items()):
+            if loop is here:
+                await pool.close()
+                continue
+            with suppress(RuntimeError):  # its loop is closed, and all that was in it
+                loop.call_soon_threadsafe(pool.terminate)
 
-    def _enter_loop(self) -> None:
+    def _pool(self) -> "_Pool":
         if self._closed:
             raise ClosedError
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._start()
-            self._loop = loop
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = _Pool(loop, self.io_timeout_ms / 1000)
+        return pool
 
-    async def _take(self) -> Any:
-        while self._idle:
-            connection = self._idle.pop()
+    async def _connect(self) -> Any:
+        """Return a connection; while a server that was there is away it is tried again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.io_timeout_ms / 1000
+        while True:
+            try:
+                return await asyncpg.connect(
+                    self._dsn,
+                    timeout=deadline - loop.time(),
+                    statement_cache_size=self._statement_cache_size,
+                )
+            except _REFUSALS as error:
+                raise ConfigError("url", f"the server refuses it: {error}") from None
+            except (asyncpg.CannotConnectNowError, *_LOST) as error:
+                starting = isinstance(error, asyncpg.CannotConnectNowError)
+                patient = starting or self._prepared
+                if not patient or loop.time() + RETRY_SECONDS >= deadline:
+                    raise
+            except ValueError as error:
+                # Its text may hold what stands in the URL.
+                raise ConfigError(
+                    "url",
+                    f"asyncpg does not take it ({type(error).__name__}): see its host, port, "
+                    "sslmode, and that what is special in a password is quoted (%40 for @)",
+                ) from None
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+class _Pool:
+    """The connections of one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.idle: list[Any] = []
+        self.room = asyncio.Semaphore(MOST)
+        self._loop = loop
+        self._seconds = seconds
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def kept(self) -> Any:
+        """Return a connection that was given back, None if there is none."""
+        while self.idle:
+            connection = self.idle.pop()
             if not connection.is_closed():
                 return connection
-        return await self.open()
+        return None
+
+    def take_back(self, connection: Any, *, good: bool) -> None:
+        """Keep a connection, or have the server leave off what it does for it, and close it."""
+        if connection.is_closed():
+            return
+        if good:
+            self.idle.append(connection)
+            return
+        # Not at once: a statement that waits for somebody's lock would wait on at the server,
+        # one more for each call that has given up, until it takes no connections any more.
+        task = self._loop.create_task(_close(connection, self._seconds))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Close all that is open, within the time-out."""
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            self.take_back(connection, good=False)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def terminate(self) -> None:
+        """Let go of all that is kept, without waiting."""
+        for connection in self.idle:
+            connection.terminate()
+        self.idle.clear()
 
 
-_left_to_the_parent: list[Any] = []
+async def _close(connection: Any, seconds: float) -> None:
+    try:
+        await connection.close(timeout=seconds)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
+
+
+_left_to_the_parent: list[_Pool] = []
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Return whether the server says by it that nothing was done, and goes on."""
+    # FATAL and PANIC end the connection, and may come when a commit is done already.
+    return (
+        isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
+    )
 
 
 def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
@@ -178,7 +252,7 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return CorruptionError(path, 0, reason)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return ConfigError("url", f"this user lacks a right: {reason}")
-    return UnavailableError(path, reason, unknown=unknown and not isinstance(error, _UNDONE))
+    return UnavailableError(path, reason, unknown=unknown and not _is_answer(error))
 
 
 __all__ = ["Connections"]

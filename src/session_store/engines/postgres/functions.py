@@ -1,7 +1,8 @@
 """The functions of the schema: each verb that has a precondition is one, so one round trip.
 
 What is made anew in a folder, and what ends a session, takes the lock of the folder's first
-component; a file that is there is locked by its row alone.
+component; a file that is there is locked by its row alone. Each statement within sees what was
+committed before it began (READ COMMITTED), so who has waited for a lock looks again.
 """
 
 from typing import Final
@@ -24,19 +25,17 @@ AS $$ SELECT regexp_replace(path, '^.*/', '') $$;
 CREATE FUNCTION {s}.above(path text) RETURNS text LANGUAGE sql IMMUTABLE
 AS $$ SELECT rtrim(left(path, length(path) - length({s}.base(path))), '/') $$;
 
-CREATE FUNCTION {s}.put_chunks(file bigint, start bigint, data bytea) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF length(data) <= {piece} THEN
-        IF length(data) > 0 THEN
-            INSERT INTO {s}.chunk VALUES (file, start, data);
-        END IF;
-    ELSE
-        INSERT INTO {s}.chunk
-        SELECT file, start + at, substring(data FROM at + 1 FOR {piece})
-        FROM generate_series(0, length(data) - 1, {piece}) AS at;
-    END IF;
-END $$;
+CREATE FUNCTION {s}.put_chunks(file bigint, start bigint, pieces bytea[]) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO {s}.chunk
+    SELECT put_chunks.file,
+           put_chunks.start + sum(length(piece)) OVER (ORDER BY number) - length(piece), piece
+    FROM unnest(pieces) WITH ORDINALITY AS given (piece, number)
+    WHERE length(piece) > 0
+$$;
+
+CREATE FUNCTION {s}.length_of(pieces bytea[]) RETURNS bigint LANGUAGE sql IMMUTABLE
+AS $$ SELECT coalesce(sum(length(piece)), 0)::bigint FROM unnest(pieces) AS piece $$;
 
 -- Makes the folder and those above it, or nothing if one of them is a file.
 CREATE FUNCTION {s}.make_folder(given text) RETURNS integer LANGUAGE plpgsql AS $$
@@ -87,31 +86,29 @@ BEGIN
     RETURN made;
 END $$;
 
-CREATE FUNCTION {s}.tell(folder text, name text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    whole text := CASE WHEN folder = '' THEN name ELSE folder || '/' || name END;
-BEGIN
-    IF EXISTS (SELECT 1 FROM {s}.subscriber AS u
-               WHERE u.path = whole AND u.until > clock_timestamp()) THEN
-        PERFORM pg_notify('{channel}', md5(whole));
-    END IF;
-END $$;
+CREATE FUNCTION {s}.tell(number bigint, told_until bigint) RETURNS void LANGUAGE sql
+AS $$ SELECT pg_notify('{channel}', number::text) WHERE told_until > {s}.now_ms() $$;
 
-CREATE FUNCTION {s}.append(folder text, name text, data bytea, if_size bigint)
+-- What `APPEND` comes to if there is no file, one of another size, or much to be put into it.
+CREATE FUNCTION {s}.append(folder text, name text, pieces bytea[], if_size bigint)
 RETURNS {s}.outcome LANGUAGE plpgsql AS $$
 DECLARE
     outcome {s}.outcome;
+    added bigint := {s}.length_of(pieces);
+    told_until bigint;
     locked boolean := false;
 BEGIN
     LOOP
         UPDATE {s}.file AS f
-        SET size = f.size + length(data), changes = f.changes + 1, mtime_ms = {s}.now_ms()
+        SET size = f.size + added, changes = f.changes + 1, mtime_ms = {s}.now_ms()
         WHERE f.folder = append.folder AND f.name = append.name
           AND (if_size IS NULL OR f.size = if_size)
-        RETURNING {done}, f.number, f.size, f.changes, f.mtime_ms INTO outcome;
+        RETURNING {done}, f.number, f.size, f.changes, f.mtime_ms, f.told_until
+        INTO outcome.status, outcome.number, outcome.size, outcome.changes, outcome.mtime_ms,
+             told_until;
         IF FOUND THEN
-            PERFORM {s}.put_chunks(outcome.number, outcome.size - length(data), data);
-            PERFORM {s}.tell(folder, name);
+            PERFORM {s}.put_chunks(outcome.number, outcome.size - added, pieces);
+            PERFORM {s}.tell(outcome.number, told_until);
             RETURN outcome;
         END IF;
         SELECT {conflict}, f.number, f.size, f.changes, f.mtime_ms INTO outcome
@@ -146,7 +143,7 @@ END $$;
 
 -- `if_number` NULL: any version; -1: only if there is no file; else that file, at `if_changes`.
 CREATE FUNCTION {s}.write(
-    folder text, name text, data bytea, if_number bigint, if_changes bigint
+    folder text, name text, pieces bytea[], if_number bigint, if_changes bigint
 ) RETURNS {s}.outcome LANGUAGE plpgsql AS $$
 DECLARE
     found_row {s}.outcome;
@@ -172,11 +169,12 @@ BEGIN
         END IF;
     END IF;
     DELETE FROM {s}.chunk WHERE file = found_row.number;
-    PERFORM {s}.put_chunks(found_row.number, 0, data);
+    PERFORM {s}.put_chunks(found_row.number, 0, pieces);
     UPDATE {s}.file AS f
-    SET size = length(data), changes = f.changes + 1, mtime_ms = {s}.now_ms()
+    SET size = {s}.length_of(pieces), changes = f.changes + 1, mtime_ms = {s}.now_ms()
     WHERE f.number = found_row.number
     RETURNING {done}, f.number, f.size, f.changes, f.mtime_ms INTO found_row;
+    PERFORM {s}.tell(f.number, f.told_until) FROM {s}.file AS f WHERE f.number = found_row.number;
     RETURN found_row;
 END $$;
 
@@ -196,9 +194,9 @@ BEGIN
         found_row.status := {conflict};
         RETURN found_row;
     END IF;
+    PERFORM {s}.tell(f.number, f.told_until) FROM {s}.file AS f WHERE f.number = found_row.number;
     DELETE FROM {s}.file WHERE number = found_row.number;
     DELETE FROM {s}.chunk WHERE file = found_row.number;
-    PERFORM {s}.tell(folder, name);
     RETURN found_row;
 END $$;
 
@@ -211,9 +209,9 @@ BEGIN
         DELETE FROM {s}.file AS f
         WHERE f.folder = remove_tree.path
            OR (f.folder >= remove_tree.path || '/' AND f.folder < remove_tree.path || '0')
-        RETURNING f.number, f.folder, f.name
+        RETURNING f.number, f.told_until
     ), told AS (
-        SELECT {s}.tell(gone.folder, gone.name) FROM gone
+        SELECT {s}.tell(gone.number, gone.told_until) FROM gone
     )
     SELECT array_agg(gone.number) INTO numbers
     FROM gone, (SELECT count(*) FROM told) AS all_told;

@@ -1,4 +1,4 @@
-"""The schema of a database that is the store's: made, brought up to date, and dropped."""
+"""The schema of a database that is the store's: made, and brought up to date."""
 
 import re
 from typing import Any, Final
@@ -17,93 +17,131 @@ FOLDER: Final = 3
 FILE: Final = 4
 
 _VERSIONS: Final = (FILES + INDEX + FUNCTIONS + VIEW,)
+"""What leads from each version to the next; the first from an empty schema to version 1."""
 VERSION: Final = len(_VERSIONS)
 
-PIECE_BYTES: Final = 1 << 20
-"""What one call gives is stored in pieces of at most so much."""
+OLDEST_SERVER: Final = 14
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
-
-_TABLES: Final = (
+_RELATIONS: Final = (
     "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1"
 )
 
 
-def check_name(schema: str) -> str:
-    """Return the name of a schema, or raise `ConfigError`: it is put into SQL as it is."""
-    if not _NAME.fullmatch(schema):
-        reason = "a schema is named with a-z, 0-9 and _, not beginning with a digit; at most 48"
-        raise ConfigError("url", reason)
-    return schema
+class Schema:
+    """A schema by its name; raises `ConfigError` for one that could not be put into SQL as it is.
 
-
-def channel(schema: str) -> str:
-    """Return the channel on which changes are told."""
-    return f"{schema}_changed"
-
-
-async def prepare(connection: Any, schema: str) -> None:
-    """Make the schema, or bring it up to this version; of many who do so at once one does it.
-
-    Raises `ConfigError` for somebody else's schema, for a newer one, and without the right to.
+    With `may_lose` the user has asked for a server that answers before it has stored.
     """
-    try:
-        async with connection.transaction():
-            await _prepare(connection, schema)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise ConfigError(
-            "url",
-            f"this user may not make or read the schema {schema!r} ({error}): "
-            f"let the owner of the database run GRANT CREATE ON DATABASE … TO this user, "
-            f"or CREATE SCHEMA {schema} AUTHORIZATION this user",
-        ) from None
 
-
-async def drop(dsn: str, schema: str) -> None:
-    """Drop the schema with all that is in it."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-    finally:
-        await connection.close()
-
-
-async def _prepare(connection: Any, schema: str) -> None:
-    if await _version(connection, schema) == VERSION:
-        return
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", schema)
-    version = await _version(connection, schema)
-    if version is None:
-        if await connection.fetchval(f"SELECT count(*) {_TABLES}", schema):
-            reason = f"the schema {schema!r} belongs to something else; name another: ?schema=…"
+    def __init__(self, name: str, *, may_lose: bool = False) -> None:
+        if not _NAME.fullmatch(name):
+            reason = "a schema is named with a-z, 0-9 and _, not beginning with a digit; at most 48"
             raise ConfigError("url", reason)
-        if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", schema):
-            await connection.execute(f"CREATE SCHEMA {schema}")
-        await connection.execute(f"CREATE TABLE {schema}.store_version (version integer NOT NULL)")
-        await connection.execute(f"INSERT INTO {schema}.store_version VALUES (0)")
-    for number in range(version or 0, VERSION):
-        script = _VERSIONS[number].format(
-            s=schema,
-            channel=channel(schema),
-            piece=PIECE_BYTES,
+        self.name = name
+        self.channel = f"{name}_changed"
+        self.may_lose = may_lose
+
+    def sql(self, statement: str) -> str:
+        """Return the statement with the names of this schema in their places."""
+        return statement.format(
+            s=self.name,
+            channel=self.channel,
             done=DONE,
             conflict=CONFLICT,
             deleted=DELETED,
             folder=FOLDER,
             file=FILE,
         )
-        await connection.execute(script)
-    await connection.execute(f"UPDATE {schema}.store_version SET version = {VERSION}")
 
+    async def prepare(self, connection: Any) -> None:
+        """Make the schema, or bring it up to this version; of many who do so at once one does it.
 
-async def _version(connection: Any, schema: str) -> int | None:
-    """Return the version of the tables, None if there are none."""
-    # Not `to_regclass`: that may remember that it was not there, from before the lock.
-    if not await connection.fetchval(f"SELECT 1 {_TABLES} AND relname = 'store_version'", schema):
-        return None
-    version = int(await connection.fetchval(f"SELECT version FROM {schema}.store_version"))
-    if version > VERSION:
-        reason = f"the schema {schema!r} has version {version}, this release knows up to {VERSION}"
-        raise ConfigError("url", f"{reason}: pip install -U session-store")
-    return version
+        Raises `ConfigError` for somebody else's schema, for a newer one, without the right to,
+        and for a server that could lose what it has answered.
+        """
+        await self._check_server(connection)
+        try:
+            if await self._version(connection) != VERSION:
+                async with connection.transaction():
+                    await self._migrate(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConfigError(
+                "url",
+                f"this user may not make or use the schema {self.name!r} ({error}): let an "
+                f"administrator run CREATE SCHEMA {self.name} AUTHORIZATION <this user>, or, if "
+                f"the schema is there, GRANT <its owner> TO <this user>",
+            ) from None
+
+    async def drop(self, connection: Any) -> None:
+        """Drop the schema with all that is in it; `ConfigError` if it is not ours."""
+        async with connection.transaction():
+            await self._lock(connection)
+            if await self._version(connection) is None and await self._is_used(connection):
+                raise self._foreign()
+            await connection.execute(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
+
+    async def _check_server(self, connection: Any) -> None:
+        if connection.get_server_version().major < OLDEST_SERVER:
+            raise ConfigError("url", f"PostgreSQL {OLDEST_SERVER} or newer is needed")
+        [row] = await connection.fetch(
+            "SELECT current_setting('server_encoding'), current_setting('synchronous_commit')"
+        )
+        encoding, commit = row
+        if encoding != "UTF8":
+            raise ConfigError("url", f"the database must have the encoding UTF8, not {encoding}")
+        if commit == "off" and not self.may_lose:
+            raise ConfigError(
+                "url",
+                "the server has synchronous_commit = off, so it loses in a crash what it has "
+                "answered; say ?synchronous_commit=on in the URL, or =off if that may be",
+            )
+
+    async def _migrate(self, connection: Any) -> None:
+        await self._lock(connection)
+        version = await self._version(connection)
+        if version is None:
+            if await self._is_used(connection):
+                raise self._foreign()
+            if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", self.name):
+                await connection.execute(f"CREATE SCHEMA {self.name}")
+            await connection.execute(
+                f"CREATE TABLE {self.name}.store_version (version integer NOT NULL)"
+            )
+            await connection.execute(f"INSERT INTO {self.name}.store_version VALUES (0)")
+        for script in _VERSIONS[version or 0 :]:
+            await connection.execute(self.sql(script))
+        await connection.execute(f"UPDATE {self.name}.store_version SET version = {VERSION}")
+
+    async def _lock(self, connection: Any) -> None:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", self.name)
+
+    async def _is_used(self, connection: Any) -> bool:
+        return bool(await connection.fetchval(f"SELECT count(*) {_RELATIONS}", self.name))
+
+    async def _version(self, connection: Any) -> int | None:
+        """Return the version of the tables, None if there are none."""
+        # Not `to_regclass`: that may remember that it was not there, from before the lock.
+        marked = await connection.fetchval(
+            f"SELECT 1 {_RELATIONS} AND relname = 'store_version'", self.name
+        )
+        if not marked:
+            return None
+        try:
+            version = await connection.fetchval(f"SELECT version FROM {self.name}.store_version")
+        except asyncpg.UndefinedColumnError:
+            version = None
+        if not isinstance(version, int):
+            raise self._foreign()
+        if version > VERSION:
+            raise ConfigError(
+                "url",
+                f"the schema {self.name!r} has version {version}, this release knows up to "
+                f"{VERSION}: pip install -U session-store",
+            )
+        return version
+
+    def _foreign(self) -> ConfigError:
+        reason = f"the schema {self.name!r} belongs to something else; name another: ?schema=…"
+        return ConfigError("url", reason)

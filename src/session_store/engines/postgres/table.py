@@ -20,7 +20,7 @@ class PostgresTable(Table):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._schema = connections.schema
+        self._schema = connections.schema.name
 
     async def prepare(self) -> None:
         """See `Table.prepare`; a connection does it when it is opened."""
@@ -95,13 +95,16 @@ class PostgresTable(Table):
             f"WITH locked AS (SELECT id, version FROM {s}.session WHERE id = ANY ($1)"
             " ORDER BY id FOR UPDATE), given AS (SELECT * FROM unnest($1::text[], $2::bigint[],"
             " $3::float8[], $4::float8[], $5::text[], $6::text[], $7::text[])"
-            " AS g (id, version, created, updated, user_id, metadata, stored)), stored AS ("
+            " AS g (id, version, created, updated, user_id, metadata, stored)"
+            # Till the end of this transaction: nobody waits for the disk.
+            " WHERE $8 OR set_config('synchronous_commit', 'off', true) = 'off'), stored AS ("
             f" UPDATE {s}.session AS s SET version = s.version + 1, created = g.created,"
             " updated = g.updated, user_id = g.user_id, metadata = g.metadata::jsonb,"
             " stored = g.stored FROM given AS g, locked AS l"
             " WHERE s.id = g.id AND l.id = g.id AND l.version = g.version RETURNING s.id)"
             " SELECT id FROM locked WHERE id NOT IN (SELECT id FROM stored)",
             *columns,
+            durable,
         )
         return [str(row[0]) for row in rows]
 
@@ -152,11 +155,11 @@ class PostgresTable(Table):
         )
         return [_row(row) for row in await self._fetch(sql, *values)]
 
-    async def _fetch(self, query: str, *values: Any) -> list[Any]:
-        return await self._connections.ask(PLACE, lambda db: db.fetch(query, *values))
+    async def _fetch(self, query: str, *values: Any) -> Sequence[Any]:
+        return await self._connections.ask(PLACE, query, *values)
 
-    async def _change(self, query: str, *values: Any, path: str = PLACE) -> list[Any]:
-        return await self._connections.ask(path, lambda db: db.fetch(query, *values), changes=True)
+    async def _change(self, query: str, *values: Any, path: str = PLACE) -> Sequence[Any]:
+        return await self._connections.ask(path, query, *values, changes=True)
 
 
 def _row(row: Any) -> Row:

@@ -15,7 +15,8 @@ CREATE TABLE {s}.file (
     name text COLLATE "C" NOT NULL,
     size bigint NOT NULL,
     changes bigint NOT NULL,
-    mtime_ms bigint NOT NULL
+    mtime_ms bigint NOT NULL,
+    told_until bigint NOT NULL DEFAULT 0 -- ms since 1970: until then somebody waits for changes
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX file_name ON {s}.file (folder, name);
 CREATE TABLE {s}.chunk (
@@ -24,14 +25,8 @@ CREATE TABLE {s}.chunk (
     data bytea NOT NULL,
     PRIMARY KEY (file, start)
 );
--- Uncompressed, so that a part of it can be read without the rest.
+-- Uncompressed: a part of it can be read without the rest, and an append compresses nothing.
 ALTER TABLE {s}.chunk ALTER COLUMN data SET STORAGE EXTERNAL;
-CREATE UNLOGGED TABLE {s}.subscriber (
-    path text COLLATE "C" NOT NULL,
-    client text COLLATE "C" NOT NULL,
-    until timestamptz NOT NULL,
-    PRIMARY KEY (path, client)
-);
 """
 
 
@@ -70,40 +65,58 @@ CREATE FUNCTION {s}.text_of(content jsonb) RETURNS text LANGUAGE sql IMMUTABLE A
     END
 $$;
 
--- NULL for what is no JSON, or holds what jsonb cannot (U+0000).
+-- What jsonb cannot hold (U+0000, half a surrogate pair) is shown as U+FFFD. NULL: no JSON.
 CREATE FUNCTION {s}.record_of(line text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     RETURN line::jsonb;
 EXCEPTION WHEN OTHERS THEN
-    RETURN NULL;
+    BEGIN
+        RETURN regexp_replace(line,
+            '((?<!\\)(?:\\\\)*)\\u(?:0000'
+            '|[dD][89abAB][0-9a-fA-F]{{2}}(?!\\u[dD][c-fC-F])'
+            '|(?<!\\u[dD][89abAB][0-9a-fA-F]{{2}}\\u)[dD][c-fC-F][0-9a-fA-F]{{2}})',
+            '\1\\ufffd', 'g')::jsonb;
+    EXCEPTION WHEN OTHERS THEN
+        RETURN NULL;
+    END;
 END $$;
 
+-- What is no UTF-8 is shown by its bytes: the lines around it must not go with it.
 CREATE FUNCTION {s}.text_from(data bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     RETURN convert_from(data, 'UTF8');
 EXCEPTION WHEN OTHERS THEN
-    RETURN '';
+    BEGIN
+        RETURN convert_from(data, 'LATIN1');
+    EXCEPTION WHEN OTHERS THEN
+        RETURN '';
+    END;
 END $$;
 
 CREATE VIEW {s}.messages AS
 SELECT file.folder AS session_id,
-       (SELECT convert_from(k.key, 'UTF8') FROM {s}.session_key AS k
-        WHERE k.session = file.folder AND position('\x00'::bytea IN k.key) = 0
-        ORDER BY k.number LIMIT 1) AS key,
+       first_key.key,
        record ->> 'id' AS message_id,
        record ->> 'parentId' AS parent_id,
        record ->> 'type' AS type,
        record ->> 'role' AS role,
        {s}.text_of(record -> 'content') AS text,
-       (record ->> 'timestamp')::double precision AS timestamp,
-       record AS json
+       CASE jsonb_typeof(record -> 'timestamp')
+           WHEN 'number' THEN (record ->> 'timestamp')::numeric
+       END AS timestamp,
+       record AS json,
+       chunk.start + line.number - 1 AS position -- in the order of the log
 FROM {s}.file
+LEFT JOIN LATERAL (
+    SELECT convert_from(k.key, 'UTF8') AS key FROM {s}.session_key AS k
+    WHERE k.session = file.folder AND position('\x00'::bytea IN k.key) = 0
+    ORDER BY k.number LIMIT 1
+) AS first_key ON true
 JOIN {s}.chunk ON chunk.file = file.number
-CROSS JOIN LATERAL (
-    SELECT {s}.record_of(line) AS record
-    FROM string_to_table({s}.text_from(chunk.data), chr(10)) AS line
-    WHERE line <> ''
-) AS lines
-WHERE file.name = 'messages.jsonl' AND jsonb_typeof(record) = 'object'
-  AND NOT record ? 'control';
+CROSS JOIN LATERAL string_to_table({s}.text_from(chunk.data), chr(10))
+    WITH ORDINALITY AS line (text, number)
+CROSS JOIN LATERAL {s}.record_of(line.text) AS record
+WHERE file.name = 'messages.jsonl' AND line.text <> '' AND jsonb_typeof(record) = 'object'
+  AND (record ->> 'type' = 'custom' AND record ->> 'parentId' IS NULL
+       AND jsonb_typeof(record -> 'control' -> 'kind') = 'string') IS NOT TRUE;
 """
