@@ -32,11 +32,13 @@ from session_store.sync import SessionStore as BlockingStore
 class Engine(NamedTuple):
     room: Any
     server: Any
+    pause: str
+    """What says when somebody who waits looks by himself."""
 
 
 ENGINES = {
-    "postgres": Engine(postgres, PostgresServer),
-    "redis": Engine(redis, ValkeyServer),
+    "postgres": Engine(postgres, PostgresServer, "watching.LOOK_SECONDS"),
+    "redis": Engine(redis, ValkeyServer, "watching.SUBSCRIBED_SECONDS"),
 }
 SHARED = {"postgres": "postgres_url", "redis": "redis_url"}
 
@@ -352,7 +354,7 @@ async def test_a_subscriber_elsewhere_is_woken_by_the_server_alone(
 ) -> None:
     # Who waits does not look by himself for an hour.
     monkeypatch.setattr(feed, "WATCHED_S", 3_600)
-    monkeypatch.setattr(engine.room.files.Watching.__module__ + ".SUBSCRIBED_SECONDS", 7_200)
+    monkeypatch.setattr(f"{engine.room.__name__}.{engine.pause}", 7_200)
     async with opened(url) as store, opened(url) as elsewhere:
         session_id = await store.resolve("k")
         await store.append(session_id, message("before"))

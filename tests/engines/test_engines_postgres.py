@@ -1,12 +1,13 @@
 """PostgreSQL as teams meet it: rights, versions, schemas of others, SQL, many sessions."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from secrets import token_hex
 from typing import Any
 
 import asyncpg
 import pytest
+from servers import PostgresServer
 
 from session_store import SessionStore
 from session_store.engines.postgres import erase, place_in, schema
@@ -50,10 +51,34 @@ async def test_the_view_shows_messages_to_people(url: str, name: str) -> None:
     )
 
     texts = sorted(row["text"] for row in rows)
-    # What jsonb cannot hold is left out, and hides nothing else.
-    assert texts == sorted(["What is 'SQL'?", "A\nB", *(f"line {n}\nü" for n in range(3))])
+    # What jsonb cannot hold is shown in another way, and hides nothing else.
+    lines = [f"line {n}\nü" for n in range(3)]
+    assert texts == sorted(["What is 'SQL'?", "A\nB", "a NUL \ufffd in it", *lines])
     assert {(row["session_id"], row["key"]) for row in rows} == {(chat.id, "telegram:1")}
     assert [row["parent_id"] for row in rows if row["text"] == "What is 'SQL'?"] == [None]
+
+
+async def test_the_view_shows_every_line_of_a_large_batch_and_of_a_damaged_log(
+    url: str, name: str
+) -> None:
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        large = [{"role": "user", "content": f"{n}" * 700_000} for n in range(4)]
+        await chat.append_many(large)
+        await store._files.append(
+            f"{chat.id}/messages.jsonl",
+            b'not JSON\n{"type":"message","timestamp":"noon","content":7}\n\xff\n[]\n',
+        )
+        await chat.append("user", "after")
+
+    [rows] = await execute(
+        url,
+        f"SELECT length(text) AS length, timestamp FROM {name}.messages"
+        f" WHERE session_id = '{chat.id}' ORDER BY position",
+    )
+
+    assert [row["length"] for row in rows] == [700_000] * 4 + [None, 5]
+    assert [row["timestamp"] is None for row in rows] == [False] * 4 + [True, False]
 
 
 async def test_a_schema_that_is_newer_is_refused(url: str, name: str) -> None:
@@ -64,6 +89,9 @@ async def test_a_schema_that_is_newer_is_refused(url: str, name: str) -> None:
     with pytest.raises(ConfigError, match="pip install -U session-store"):
         async with SessionStore.open(url):
             pass
+    with pytest.raises(ConfigError, match="pip install -U session-store"):
+        await erase(url)
+    await execute(url, f"UPDATE {name}.store_version SET version = {schema.VERSION}")
 
 
 async def test_a_schema_of_others_is_refused_and_left_alone(url: str, name: str) -> None:
@@ -73,8 +101,11 @@ async def test_a_schema_of_others_is_refused_and_left_alone(url: str, name: str)
         async with SessionStore.open(url):
             pass
 
+    with pytest.raises(ConfigError, match="belongs to something else"):
+        await erase(url)
     [rows] = await execute(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{name}'")
     assert [row[0] for row in rows] == ["wallet"]
+    await execute(url, f"DROP TABLE {name}.wallet")
 
 
 async def test_many_who_open_a_new_schema_at_once_get_one(url: str) -> None:
@@ -88,14 +119,14 @@ async def test_many_who_open_a_new_schema_at_once_get_one(url: str) -> None:
         await store.close()
 
 
-async def test_a_user_without_the_right_is_told_what_to_grant(url: str) -> None:
+async def test_a_user_without_the_right_is_told_what_to_ask_for(url: str, name: str) -> None:
     user = f"u{token_hex(4)}"
     await execute(url, f"CREATE USER {user} PASSWORD 'p w'")
     try:
         poor = url.replace("postgres:correct%20horse", f"{user}:p%20w")
         assert poor != url
 
-        with pytest.raises(ConfigError, match="GRANT CREATE ON DATABASE"):
+        with pytest.raises(ConfigError, match=f"CREATE SCHEMA {name} AUTHORIZATION"):
             async with SessionStore.open(poor):
                 pass
     finally:
@@ -122,6 +153,31 @@ async def test_without_synchronous_commit_it_does_not_call_itself_durable(url: s
     async with SessionStore.open(f"{url}&synchronous_commit=off") as store:
         await store.resolve("k")
 
+        assert store._files.traits.durable is False
+
+
+async def test_a_server_that_may_lose_what_it_answered_is_refused(
+    own_server: Callable[..., Any],
+) -> None:
+    server = own_server(PostgresServer, synchronous_commit="off")
+
+    with pytest.raises(ConfigError, match=r"\?synchronous_commit=on in the URL"):
+        async with SessionStore.open(server.url):
+            pass
+
+    async with SessionStore.open(f"{server.url}?synchronous_commit=on") as store:
+        await store.resolve("k")
+        assert store._files.traits.durable is True
+
+
+async def test_a_server_that_never_syncs_is_refused(own_server: Callable[..., Any]) -> None:
+    server = own_server(PostgresServer, fsync="off")
+
+    with pytest.raises(ConfigError, match="fsync = off"):
+        async with SessionStore.open(server.url):
+            pass
+
+    async with SessionStore.open(f"{server.url}?synchronous_commit=off") as store:
         assert store._files.traits.durable is False
 
 

@@ -263,6 +263,30 @@ def test_the_view_shows_messages_to_people(url: str, path: Path) -> None:
     assert [row[5] for row in rows if row[4] == "What is 'SQL'?"] == [1]
 
 
+def test_the_view_shows_what_is_around_damage(url: str, path: Path) -> None:
+    with SessionStore.open(url) as store:
+        chat = store.session("k")
+        chat.append_many([{"role": "user", "content": f"{n}" * 7} for n in range(3)])
+        lines = (
+            b'{"type":"message","content":"0"}\nnot JSON\n\xff\n\n'
+            b'{"type":"message","timestamp":"noon","content":7}\n[]\n'
+        )
+        run(store._engine._files.append(f"{chat.id}/messages.jsonl", lines))
+        chat.append("user", "after")
+
+        view = apsw.Connection(str(path)).execute(
+            "SELECT text, timestamp IS NULL FROM messages ORDER BY position"
+        )
+        rows = list(view)
+
+    assert rows == [
+        *((f"{n}" * 7, 0) for n in range(3)),
+        ("0", 1),
+        (None, 1),
+        ("after", 0),
+    ]
+
+
 def test_a_child_after_a_fork_opens_the_database_anew(url: str) -> None:
     with SessionStore.open(url) as store:
         chat = store.session("k")

@@ -125,12 +125,15 @@ class Server:
         """Stop it in its tracks: connections stay, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
         for pid in _descendants(self.pid):
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):  # it ends its workers as it likes
+                os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for pid in (*_descendants(self.pid), self.pid):
-            os.kill(pid, signal.SIGCONT)
+        for pid in _descendants(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it for good: only its log is left."""

@@ -159,7 +159,8 @@ class Connections:
             try:
                 return await asyncpg.connect(
                     self._dsn,
-                    timeout=deadline - loop.time(),
+                    # Parts of seconds are welcome, whatever its annotation says.
+                    timeout=deadline - loop.time(),  # pyright: ignore[reportArgumentType]
                     statement_cache_size=self._statement_cache_size,
                 )
             except _REFUSALS as error:

@@ -85,10 +85,11 @@ class Schema:
     async def _check_server(self, connection: Any) -> None:
         if connection.get_server_version().major < OLDEST_SERVER:
             raise ConfigError("url", f"PostgreSQL {OLDEST_SERVER} or newer is needed")
+        names = "server_encoding", "synchronous_commit", "fsync"
         [row] = await connection.fetch(
-            "SELECT current_setting('server_encoding'), current_setting('synchronous_commit')"
+            f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
         )
-        encoding, commit = row
+        encoding, commit, fsync = row
         if encoding != "UTF8":
             raise ConfigError("url", f"the database must have the encoding UTF8, not {encoding}")
         if commit == "off" and not self.may_lose:
@@ -96,6 +97,12 @@ class Schema:
                 "url",
                 "the server has synchronous_commit = off, so it loses in a crash what it has "
                 "answered; say ?synchronous_commit=on in the URL, or =off if that may be",
+            )
+        if fsync == "off" and not self.may_lose:
+            raise ConfigError(
+                "url",
+                "the server has fsync = off, so a power cut may cost everything; set it to on "
+                "there, or say ?synchronous_commit=off in the URL if that may be",
             )
 
     async def _migrate(self, connection: Any) -> None:

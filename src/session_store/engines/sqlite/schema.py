@@ -59,8 +59,8 @@ CREATE TABLE deleted_session (
 ) STRICT, WITHOUT ROWID;
 """
 
-# A chunk is what one call appended: whole lines, but for what a crash elsewhere left in a log
-# that was copied. What is no JSON is left out.
+# A chunk is what one call appended: whole lines, but for a line that is longer than what a copy
+# appends at once. Line by line it is read only where one of them is no JSON, which is left out.
 _VIEW: Final = f"""
 CREATE VIEW messages AS
 SELECT file.folder AS session_id,
@@ -76,20 +76,34 @@ SELECT file.folder AS session_id,
                FROM json_each(line.value, '$.content') AS block
            )
        END AS text,
-       json_extract(line.value, '$.timestamp') AS timestamp,
-       line.value AS json
+       CASE WHEN json_type(line.value, '$.timestamp') IN ('integer', 'real')
+           THEN json_extract(line.value, '$.timestamp')
+       END AS timestamp,
+       line.value AS json,
+       (chunk.place & {MAX_FILE_BYTES - 1}) + line.key AS position -- in the order of the log
 FROM file
 JOIN chunk ON chunk.place >= file.number << {START_BITS}
           AND chunk.place < (file.number + 1) << {START_BITS}
 JOIN json_each((
-    SELECT CASE WHEN json_valid(listed) THEN listed ELSE '[]' END
+    SELECT CASE WHEN json_valid(listed) THEN listed ELSE (
+        WITH RECURSIVE each (line, rest) AS (
+            SELECT '', CAST(chunk.data AS TEXT)
+            UNION ALL
+            SELECT substr(rest, 1, instr(rest || char(10), char(10)) - 1),
+                   substr(rest, instr(rest || char(10), char(10)) + 1)
+            FROM each WHERE rest <> ''
+        )
+        SELECT '[' || coalesce(group_concat(line, ','), '') || ']' FROM each WHERE json_valid(line)
+    ) END
     FROM (
         SELECT '[' || replace(rtrim(CAST(chunk.data AS TEXT), char(10)), char(10), ',') || ']'
             AS listed
     )
 )) AS line
-WHERE file.name = 'messages.jsonl'
-  AND json_type(line.value, '$.control') IS NULL;
+WHERE file.name = 'messages.jsonl' AND line.type = 'object'
+  AND (json_extract(line.value, '$.type') = 'custom'
+       AND json_extract(line.value, '$.parentId') IS NULL
+       AND json_type(line.value, '$.control.kind') = 'text') IS NOT TRUE;
 """
 
 _VERSIONS: Final = (_FILES + _INDEX + _VIEW,)
