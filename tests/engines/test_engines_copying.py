@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pytest
 
 from session_store.cli.app import run
 from session_store.copying import copy_store, verify_copy
-from session_store.engines import postgres, redis
 from session_store.errors import ConfigError, ConflictError, SessionStoreError
+from session_store.files.urls import room_of
 from session_store.sync import SessionStore
 
 ORIGINAL = Path(__file__).parents[1] / "original" / "fixture" / "sessions"
@@ -47,7 +48,7 @@ def fill(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    made: list[str] = []
+    made: list[tuple[Any, str]] = []
 
     def place(kind: str) -> str:
         name = token_hex(6)
@@ -55,20 +56,23 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             return str(tmp_path / name)
         if kind == "sqlite":
             return f"sqlite:///{tmp_path}/{name}.db"
-        room = {"postgres": postgres, "redis": redis}[kind]
-        made.append(room.place_in(request.getfixturevalue(f"{kind}_url"), name))
-        return made[-1]
+        server = request.getfixturevalue(f"{kind}_url")
+        room = room_of(server)
+        assert room is not None
+        made.append((room, room.place_in(server, name)))
+        return str(made[-1][1])
 
     yield place
-    for url in made:
-        asyncio.run((postgres if url.startswith("postgres") else redis).erase(url))
+    for room, url in made:
+        asyncio.run(room.erase(url))
 
 
 KINDS = ["folder", "sqlite", "postgres", "redis"]
+PAIRS = [(a, b) for a in KINDS for b in KINDS if a != b or a == "folder"]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(a, b) for a in KINDS for b in KINDS if a != b or a == "folder"]
+    ("one", "other"), [*PAIRS, ("folder", "s3"), ("s3", "postgres"), ("redis", "s3")]
 )
 async def test_a_copy_is_what_it_was_made_of(
     one: str, other: str, places: Callable[[str], str], fill: Callable[[str], str]
