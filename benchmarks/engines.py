@@ -135,7 +135,7 @@ def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[s
     found: dict[str, list[list[float]]] = {row.label: [] for row in rows}
     said: dict[str, str] = {}
     # On the disk that is to be measured, not in memory.
-    with tempfile.TemporaryDirectory() as at, _served(engine, Path(at)) as settings:
+    with tempfile.TemporaryDirectory() as at, served(engine, Path(at)) as settings:
         for repetition in range(1 if not peers else scale.repetitions):
             turn = repetition % len(rows)
             for row in rows[turn:] + rows[:turn]:
@@ -165,7 +165,8 @@ def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[s
 
 
 @contextmanager
-def _served(engine: Engine, folder: Path) -> Iterator[dict[str, Any]]:
+def served(engine: Engine, folder: Path) -> Iterator[dict[str, Any]]:
+    """Run the server of an engine, and give the settings of its rows."""
     yield from engine.serve(folder)
 
 
