@@ -333,3 +333,31 @@ def test_a_holder_that_was_stopped_for_long_in_an_append_learns_that_its_lease_i
 
     with pytest.raises(LeaseLostError):
         chat.append("user", "late")
+
+
+class Ending(InMemoryFileSystem):
+    """Files that cannot be closed."""
+
+    async def close(self) -> None:
+        raise UnavailableError("log", "the server is gone")
+
+
+@pytest.mark.parametrize("opened", [SessionStore, BlockingStore])
+async def test_an_end_that_fails_does_not_hide_why_it_ends(opened: Any) -> None:
+    async def use(error: Exception | None) -> None:
+        if opened is SessionStore:
+            async with SessionStore(Ending()):
+                if error:
+                    raise error
+        else:
+            with BlockingStore(Ending()):
+                if error:
+                    raise error
+
+    with pytest.raises(UnavailableError, match="the server is gone"):
+        await use(None)
+    with pytest.raises(KeyError) as raised:
+        await use(KeyError("mine"))
+    assert raised.value.__notes__ == [
+        "Closing the store failed, too: 'log' is unavailable: the server is gone"
+    ]

@@ -7,7 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
-from session_store.errors import FileSystemError, LeaseLostError, SessionNotFoundError
+from session_store.errors import (
+    FileSystemError,
+    LeaseLostError,
+    SessionNotFoundError,
+    SessionStoreError,
+)
 from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
@@ -40,8 +45,15 @@ class SessionStore(Engine):
         await self.init()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            await self.close()
+        except SessionStoreError as failure:
+            if error is None:
+                raise
+            error.add_note(f"Closing the store failed, too: {failure}")
 
     def __await__(self) -> Generator[Any, None, "SessionStore"]:
         return self.__aenter__().__await__()

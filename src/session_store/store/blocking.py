@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, TypeVar
 
+from session_store.errors import SessionStoreError
 from session_store.files.filesystem import Bindable, FileSystem
 from session_store.files.urls import open_files
 from session_store.index.manager import SessionPage
@@ -47,8 +49,15 @@ class SessionStore:
         self.init()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except SessionStoreError as failure:
+            if error is None:
+                raise
+            error.add_note(f"Closing the store failed, too: {failure}")
 
     def init(self) -> None:
         """See `session_store.SessionStore.init`."""
