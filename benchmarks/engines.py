@@ -25,7 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "engines"))
 
 APPEND_SECONDS: Final = 2.0
 MESSAGES: Final = 1_000
-OURS: Final = Row("ours_engine", "session-store")
+OURS: Final = (
+    Row("ours_engine", "session-store"),
+    Row("ours_engine_blocking", "session-store, blocking"),
+)
 
 
 class Engine(NamedTuple):
@@ -130,7 +133,7 @@ def main() -> int:
 
 
 def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[str]:
-    rows = [OURS, engine.bare, *(engine.peers if peers else ())]
+    rows = [*OURS, engine.bare, *(engine.peers if peers else ())]
     rows = [row for row in rows if bench.available(row)]
     found: dict[str, list[list[float]]] = {row.label: [] for row in rows}
     said: dict[str, str] = {}
@@ -139,7 +142,7 @@ def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[s
         for repetition in range(1 if not peers else scale.repetitions):
             turn = repetition % len(rows)
             for row in rows[turn:] + rows[:turn]:
-                given = settings.get("ours" if row is OURS else "theirs", {})
+                given = settings.get("ours" if row in OURS else "theirs", {})
                 try:
                     found[row.label].append(_measure(bench, row, given))
                 except RuntimeError as error:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from benchmarks.kit.chat import serve_chat
+from benchmarks.ours.place import place_of
 from benchmarks.rows.ours import Ours
 from session_store import SessionStore
-from session_store.files.urls import room_of
 
 
 class OnEngine(Ours):
@@ -13,10 +13,7 @@ class OnEngine(Ours):
 
     def __init__(self, folder: Path, url: str, durability: str = "fsync") -> None:
         super().__init__(folder)
-        room = room_of(url)
-        assert room is not None
-        name = folder.parent.name.rpartition("-")[2]
-        self._store = SessionStore.open(room.place_in(url, name), durability=durability)
+        self._store = SessionStore.open(place_of(folder, url), durability=durability)
 
 
 if __name__ == "__main__":

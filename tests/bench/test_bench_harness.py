@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 OF_ENGINES = {
-    row for engine in engines.ENGINES.values() for row in (engines.OURS, engine.bare, *engine.peers)
+    row
+    for engine in engines.ENGINES.values()
+    for row in (*engines.OURS, engine.bare, *engine.peers)
 }
 
 

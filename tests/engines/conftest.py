@@ -10,6 +10,11 @@ import pytest
 from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
 from servers.seaweed import ENVIRONMENT
 
+from session_store.testing import filesystem_suite, store_suite
+
+EVERYTHING = "SESSION_STORE_TEST_ALL"
+ON_A_CLUSTER = ("append", "delete", "list", "lock", "page", "race", "writers")
+
 
 @pytest.fixture(scope="session")
 def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,6 +70,16 @@ def own_server(
         yield start
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_examples() -> Iterator[None]:
+    """Play fewer of the games that the suites make up: the journal's tests play all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get(EVERYTHING):
+            patch.setattr(filesystem_suite.model, "EXAMPLES", 15)
+            patch.setattr(store_suite.model, "EXAMPLES", 6)
+        yield
+
+
 def _url(kind: type[AnyServer], folder: Path) -> Iterator[str]:
     given = os.environ.get(kind.variable)
     if given is None and kind.missing():
@@ -80,9 +95,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave to `make campaign` what says little new, and takes most of the time.
 
     On an engine whose client is async the blocking face drives the async one, so the suite of
-    stores is made on the first; and to a store a cluster differs from one server in its races.
+    stores is made on the first; and to a store a cluster differs from one server in what concerns
+    several keys, and in its races.
     """
-    if os.environ.get("SESSION_STORE_TEST_ALL"):
+    if os.environ.get(EVERYTHING):
         return
     later = [item for item in items if _says_little_new(item.nodeid)]
     config.hook.pytest_deselected(items=later)
@@ -90,8 +106,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _says_little_new(name: str) -> bool:
-    if "_suites.py::TestStore" not in name or "_sqlite_" in name:
-        return False
-    if "OnACluster" in name:
-        return "::test_writers" not in name and "::test_lock" not in name
-    return "[async" in name
+    if "OnACluster::" in name:
+        return not any(f"::test_{verb}" in name for verb in ON_A_CLUSTER)
+    return "_suites.py::TestStore" in name and "_sqlite_" not in name and "[async" in name

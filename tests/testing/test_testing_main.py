@@ -54,7 +54,7 @@ def test_a_sound_engine_gives_a_table_without_failures(tmp_path: Path) -> None:
     assert any(line.startswith("index: Orders, filters") for line in lines)
     assert any(line.startswith("store: Many writers") for line in lines)
     passed, failed, skipped = map(int, next(x for x in lines if x.startswith("all "))[3:].split())
-    assert passed > 400
+    assert passed > 200
     assert failed == 0
     assert skipped > 0
     assert "    14  needs the fixture `crash`" in lines
@@ -68,11 +68,13 @@ def test_an_engine_is_tested_beside_what_is_there(tmp_path: Path) -> None:
         store.session("chat").append("user", "mine")
 
     url = f"sqlite:///{tmp_path}/mine.db"
-    done = run_python(str(HERE / "main_quick.py"), url, cwd=tmp_path)
+    only = "--only=append,page,race,writers"
+    done = run_python(str(HERE / "main_quick.py"), only, url, cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"{url} (blocking, durable, scope host)"
+    assert any(line.startswith("files: `append`") for line in lines)
     assert any(line.startswith("index: Orders, filters") for line in lines)
     assert any(line.startswith("store: Many writers") for line in lines)
     assert not any("index_in_files is true" in line for line in lines)
@@ -90,7 +92,9 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_broken_engine_gives_the_sentences_that_do_not_hold(tmp_path: Path) -> None:
-    done = run_python(str(HERE / "main_quick.py"), "--broken", "memory:", cwd=tmp_path)
+    done = run_python(
+        str(HERE / "main_quick.py"), "--broken", "--only=delete", "memory:", cwd=tmp_path
+    )
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Failed:" in done.stdout
