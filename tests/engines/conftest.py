@@ -10,7 +10,8 @@ import pytest
 from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
 from servers.seaweed import ENVIRONMENT
 
-from session_store.testing import filesystem_suite, store_suite
+from session_store.testing.filesystem_suite import model as files_model
+from session_store.testing.store_suite import model as store_model
 
 EVERYTHING = "SESSION_STORE_TEST_ALL"
 ON_A_CLUSTER = ("append", "delete", "list", "lock", "page", "race", "writers")
@@ -75,8 +76,8 @@ def few_examples() -> Iterator[None]:
     """Play fewer of the games that the suites make up: the journal's tests play all of them."""
     with pytest.MonkeyPatch.context() as patch:
         if not os.environ.get(EVERYTHING):
-            patch.setattr(filesystem_suite.model, "EXAMPLES", 15)
-            patch.setattr(store_suite.model, "EXAMPLES", 6)
+            patch.setattr(files_model, "EXAMPLES", 15)
+            patch.setattr(store_model, "EXAMPLES", 6)
         yield
 
 

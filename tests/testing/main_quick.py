@@ -20,7 +20,7 @@ from session_store.testing.store_suite import table
 class Once(table.Table):
     """Of the values that a test is made with only the first."""
 
-    only = ("test_",)
+    only: tuple[str, ...] = ("test_",)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         super().pytest_collection_modifyitems(items)
