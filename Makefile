@@ -25,8 +25,8 @@ demo: $(VENV)/.demo
 # Coverage doubles the time: what only repeats, thousands of times, goes without.
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m 'not repeated'
-	$(BIN)/pytest -n auto --dist worksteal -m repeated
+	$(BIN)/coverage run -m pytest -n auto --dist loadscope -m 'not repeated'
+	$(BIN)/pytest -n auto --dist loadscope -m repeated
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 	@$(BIN)/coverage json --quiet -o - | $(BIN)/python .ci/branch_coverage.py

@@ -1,6 +1,12 @@
-"""What all tests share: which of them are run without coverage."""
+"""What all tests share: which of them are run without coverage, and how long games are."""
+
+import os
+from collections.abc import Iterator
 
 import pytest
+
+from session_store.testing.filesystem_suite import model as files_model
+from session_store.testing.store_suite import model as store_model
 
 REPEATED = (
     "tests/crash/",
@@ -11,8 +17,24 @@ REPEATED = (
     "tests/engines/test_engines_writers.py",
     "tests/locks/test_locks_schedules.py",
     "tests/races/test_races_campaign.py",
+    "tests/testing/test_testing_filesystem.py::TestSharedAndSuspending",
+    "tests/testing/test_testing_filesystem.py::TestSimulated",
     "tests/testing/test_testing_simulation.py",
+    "tests/testing/test_testing_store.py::TestFlatAndWatching",
+    "tests/testing/test_testing_store.py::TestOnSuspendingFiles",
+    "tests/testing/test_testing_store.py::TestSharedAndSuspending",
+    "tests/testing/test_testing_store.py::TestSimulated",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_examples() -> Iterator[None]:
+    """Play fewer of the games that the suites make up; the campaign plays all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("SESSION_STORE_TEST_ALL"):
+            patch.setattr(files_model, "EXAMPLES", 20)
+            patch.setattr(store_model, "EXAMPLES", 8)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""All tests of the engines, also those that the ordinary run leaves out, again and again.
+"""All tests of engines and suites, also what the ordinary run leaves out, again and again.
 
 campaign_engines.py [--amount ROUNDS] [--seed N]
 """
@@ -21,9 +21,20 @@ def main() -> int:
     rounds = parser.parse_args().amount
     failed: list[str] = []
     for number in range(rounds):
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "2",
+            "--dist",
+            "loadscope",
+            "-p",
+            "no:cacheprovider",
+        ]
         done = subprocess.run(
-            [*command, "tests/engines"],
+            [*command, "tests/engines", "tests/testing"],
             cwd=ROOT,
             env={**os.environ, "SESSION_STORE_TEST_ALL": "1"},
             capture_output=True,

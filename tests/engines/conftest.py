@@ -10,10 +10,7 @@ import pytest
 from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
 from servers.seaweed import ENVIRONMENT
 
-from session_store.testing.filesystem_suite import model as files_model
-from session_store.testing.store_suite import model as store_model
 
-EVERYTHING = "SESSION_STORE_TEST_ALL"
 ON_A_CLUSTER = ("append", "delete", "list", "lock", "page", "race", "writers")
 
 
@@ -71,16 +68,6 @@ def own_server(
         yield start
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_examples() -> Iterator[None]:
-    """Play fewer of the games that the suites make up: the journal's tests play all of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not os.environ.get(EVERYTHING):
-            patch.setattr(files_model, "EXAMPLES", 15)
-            patch.setattr(store_model, "EXAMPLES", 6)
-        yield
-
-
 def _url(kind: type[AnyServer], folder: Path) -> Iterator[str]:
     given = os.environ.get(kind.variable)
     if given is None and kind.missing():
@@ -99,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     stores is made on the first; and to a store a cluster differs from one server in what concerns
     several keys, and in its races.
     """
-    if os.environ.get(EVERYTHING):
+    if os.environ.get("SESSION_STORE_TEST_ALL"):
         return
     later = [item for item in items if _says_little_new(item.nodeid)]
     config.hook.pytest_deselected(items=later)
