@@ -10,7 +10,6 @@ import pytest
 from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
 from servers.seaweed import ENVIRONMENT
 
-
 ON_A_CLUSTER = ("append", "delete", "list", "lock", "page", "race", "writers")
 
 
