@@ -34,7 +34,13 @@ def run_broken(file: str, scratch: Path, **environment: str) -> SuiteRun:
     path = os.pathsep.join([str(HERE), str(SOURCES)])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(HERE / file)],
-        env={**plain, "RECORD": str(record), "PYTHONPATH": path, **environment},
+        env={
+            **plain,
+            "RECORD": str(record),
+            "PYTHONPATH": path,
+            "SESSION_STORE_TEST_ALL": "1",
+            **environment,
+        },
         cwd=scratch,
         capture_output=True,
         text=True,
