@@ -11,6 +11,7 @@ from session_store.store.checking import CheckReport
 
 from .failures import FOUND_ERRORS
 from .frame import Frame
+from .interrupts import interrupts_kept
 from .looks import all_lines, label, short, style, symbol
 from .lookup import find_message, find_session
 from .options import (
@@ -84,8 +85,9 @@ def tail(
             return
         _each(frame, shown)
         after = last[-1].id if last else None
-        for message in store.subscribe(session_id, after=after):
-            _each(frame, [message])
+        with interrupts_kept():
+            for message in store.subscribe(session_id, after=after):
+                _each(frame, [message])
 
 
 def context(
