@@ -81,6 +81,8 @@ def versions(row: Row) -> str:
 MAIN = {
     "sqlite": ["apsw"],
     "langgraph": ["langgraph-checkpoint-sqlite"],
+    "langgraph-postgres": ["langgraph-checkpoint-postgres"],
+    "openai-agents-servers": ["openai-agents"],
     "strands": ["strands-agents"],
     "llama-index": ["llama-index-core"],
     "agent-framework": ["agent-framework-core"],
