@@ -163,6 +163,7 @@ class LoopThread:
         """Leave loop and thread to the parent, in a child."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._guard = threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -180,7 +181,17 @@ class LoopThread:
 
     def iterate(self, generator: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what the generator yields."""
-        return iterate(generator, self.run)
+        return iterate(generator, self.run, self._end)
+
+    def _end(self, closing: Coroutine[Any, Any, None]) -> None:
+        loop = self._loop
+        if loop is not None and threading.current_thread() is self._thread:
+            # Nobody holds the iterator any more, and it is here that this was found out.
+            task = loop.create_task(closing)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        else:
+            self.run(closing)
 
     def stop(self) -> None:
         """End the thread, and the loop with what still waits in it."""

@@ -169,9 +169,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def iterate(
-    generator: AsyncGenerator[T, None], drive: Callable[[Coroutine[Any, Any, Any]], Any] = run
+    generator: AsyncGenerator[T, None],
+    drive: Callable[[Coroutine[Any, Any, Any]], Any] = run,
+    end: Callable[[Coroutine[Any, Any, Any]], Any] = run,
 ) -> Iterator[T]:
-    """Yield what an async generator yields, each step driven by `drive`."""
+    """Yield what an async generator yields, each step driven by `drive`, and its end by `end`."""
     try:
         while True:
             try:
@@ -180,7 +182,7 @@ def iterate(
                 return
             yield item
     finally:
-        drive(_close(generator))
+        end(_close(generator))
 
 
 async def _next(generator: AsyncGenerator[T, None]) -> T:

@@ -69,6 +69,22 @@ def test_a_generator_is_closed_by_whoever_leaves_it(driver: LoopThread) -> None:
     assert list(driver.iterate(count(ended))) == [0, 1, 2]
 
 
+def test_an_iterator_that_is_dropped_in_the_thread_itself_is_ended_there(
+    driver: LoopThread,
+) -> None:
+    ended: list[str] = []
+    held = [driver.iterate(count(ended))]
+    next(held[0])
+
+    async def drop() -> None:
+        held.clear()
+
+    driver.run(drop())
+    driver.run(later(1))
+
+    assert ended == ["closed"]
+
+
 def test_an_interrupt_cancels_what_was_asked_for(driver: LoopThread) -> None:
     cancelled = threading.Event()
 

@@ -212,9 +212,9 @@ class RedisTable(Table):
             rows += [some[one] for one in ids if one in some]
             if len(ids) < count:
                 break
-            before = await self._position(place, ids[-1], some.get(ids[-1]), query)
-            if before is None:
-                break
+            # Those behind it that have ended meanwhile are met once more, or are gone by then.
+            last = next((one for one in reversed(ids) if one in some), ids[-1])
+            before = await self._position(place, last, some.get(last), query) or before
         return rows
 
     async def _position(
