@@ -1,7 +1,7 @@
 """Redis as teams meet it: versions, memory that ends, keys of others, writes that are lost."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -12,7 +12,9 @@ from servers import ValkeyServer
 from session_store import SessionStore
 from session_store.engines.redis import erase, place_in
 from session_store.engines.redis.client import VERSION
+from session_store.engines.redis.table import RedisTable
 from session_store.errors import ConfigError, StorageFullError
+from session_store.index.table import Row
 from session_store.sync import SessionStore as BlockingStore
 
 
@@ -152,3 +154,24 @@ async def test_a_delete_that_was_cut_off_is_finished_by_who_finds_it(
 def test_a_bad_prefix_is_refused_before_anything_is_asked(query: str) -> None:
     with pytest.raises(ConfigError):
         BlockingStore.open(f"redis://:s3cr3t@127.0.0.1:1/0?{query}")
+
+
+@pytest.mark.parametrize("sort", ["created", "updated"])
+async def test_a_listing_goes_on_where_the_sessions_of_a_page_end_meanwhile(
+    url: str, monkeypatch: pytest.MonkeyPatch, sort: str
+) -> None:
+    async with SessionStore.open(url) as store, SessionStore.open(url) as other:
+        ids = [await store.resolve(f"k{number}") for number in range(9)]
+        doomed = ids[-3:]  # the newest: they are looked at first
+        rows = RedisTable.rows
+
+        async def late(table: RedisTable, session_ids: Sequence[str]) -> list[Row]:
+            while doomed and set(doomed) <= set(session_ids):
+                await other.delete_session(doomed.pop())
+            return await rows(table, session_ids)
+
+        monkeypatch.setattr(RedisTable, "rows", late)
+        page = await store.list_sessions(sort=sort, limit=2)
+
+    assert {one.session_id for one in page.sessions} <= set(ids[:6])
+    assert len(page.sessions) == 2
