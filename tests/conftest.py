@@ -9,10 +9,11 @@ from session_store.testing.filesystem_suite import model as files_model
 from session_store.testing.store_suite import model as store_model
 
 REPEATED = (
+    "tests/crash/test_crash_damage.py",
     "tests/crash/test_crash_damage_bombs.py",
     "tests/crash/test_crash_disk_",
     "tests/crash/test_crash_fuzz",
-    "tests/crash/test_crash_nth_system.py",
+    "tests/crash/test_crash_nth",
     "tests/crash/test_crash_processes",
     "tests/engines/test_engines_objects_suites.py::TestStore",
     "tests/engines/test_engines_postgres_suites.py::TestStore",

@@ -30,6 +30,7 @@ from session_store.errors import (
 from session_store.files import FileStats, InMemoryFileSystem
 from session_store.index import JournalIndex, core
 from session_store.index.records import JournalRecord, encode
+from session_store.jsonl.lines import close_line
 from session_store.model.records import LogMark
 from session_store.runtime import BlockingRuntime, run
 
@@ -528,6 +529,60 @@ def test_records_and_fields_of_a_newer_version_are_tolerated() -> None:
 
     assert run(index.all_ids()) == ["s1"]
     assert codes(index) == {"unknown_op"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"op":"register","sessionId":"s9","metadata":5}',
+        '{"op":"register","metadata":{}}',
+        '{"op":"register","sessionId":"s9"}',
+        '{"op":"update","sessionId":"s1"}',
+        '{"op":"add_key","sessionId":"s1"}',
+        '{"op":"add_key","sessionId":"s1","key":5}',
+        '{"op":"remove_key"}',
+        '{"op":"seal"}',
+        '{"op":"delete"}',
+        '{"sessionId":"s9"}',
+        '{"op":5}',
+        '{"op":"delete","sessionId":5}',
+        "[]",
+    ],
+)
+@pytest.mark.parametrize("closed_by", ["a checksum", "nothing"])
+def test_a_record_that_lacks_what_it_needs_is_named_and_changes_nothing(
+    line: str, closed_by: str
+) -> None:
+    files = memory()
+    filled(files)
+    data = line.encode()
+    if closed_by == "a checksum" and data.endswith(b"}"):
+        data = close_line(data)
+    else:
+        data += b"\n"
+    run(files.append("sessions.1.jsonl", data))
+
+    index = opened(files)
+
+    assert set(run(index.all_ids())) == {"s0", "s1"}
+    assert run(index.resolve_key("k1")) == "s1"
+    assert codes(index) == {"damaged_line"}
+    run(index.register("s2", "k2", meta("s2")))
+    assert set(run(opened(files).all_ids())) == {"s0", "s1", "s2"}
+
+
+def test_a_checksum_that_alone_is_damaged_costs_no_record() -> None:
+    files = memory()
+    filled(files)
+    data = text(files, "sessions.1.jsonl")
+    last = data.splitlines()[-1]
+    changed = last[:-16] + "crb" + last[-13:]
+    run(files.write("sessions.1.jsonl", data.replace(last, changed).encode()))
+
+    index = opened(files)
+
+    assert set(run(index.all_ids())) == {"s0", "s1"}
+    assert codes(index) == {"damaged_checksum"}
 
 
 @pytest.mark.parametrize("where", ["snapshot", "journal"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from session_store import (
+    AppendUnknownError,
     ClosedError,
     InvalidMessageError,
     LeaseLostError,
@@ -275,6 +276,66 @@ def test_a_subclass_with_an_append_of_its_own_is_asked(tmp_path: Path) -> None:
             store.append(session, SAID[0])
 
     assert heard.count(f"{session}/messages.jsonl") == 3
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("landed_first", [False, True])
+def test_an_append_whose_end_is_unknown_is_told_as_such_and_goes_on(
+    tmp_path: Path, many: bool, landed_first: bool
+) -> None:
+    errors: list[UnavailableError] = []
+
+    class Failing(RealFileSystem):
+        def append_now(self, path: str, data: bytes, size: int) -> bool:
+            if errors and landed_first:
+                super().append_now(path, data, size)
+            if errors:
+                raise errors.pop()
+            return super().append_now(path, data, size)
+
+    with SessionStore(Failing(tmp_path), StoreConfig(durability="os")) as store:
+        session = store.resolve("key")
+        first = store.append(session, SAID[0])
+
+        def say() -> Any:
+            return store.append_many(session, SAID[:2]) if many else store.append(session, SAID[0])
+
+        errors.append(UnavailableError("log", "the disk went away", unknown=True))
+        with pytest.raises(AppendUnknownError, match="went away") as told:
+            say()
+        errors.append(UnavailableError("log", "nothing was begun"))
+        if not landed_first:
+            with pytest.raises(UnavailableError, match="nothing was begun"):
+                say()
+        errors.clear()
+        landed = store.get_messages(session)
+        say()
+
+        assert told.value.session_id == session
+        count = (2 if many else 1) * landed_first
+        assert landed[0] == first
+        assert len(landed) == 1 + count
+        assert (landed[-1].id == told.value.message_id) is landed_first
+        after = store.get_messages(session)
+        assert len(after) == 1 + count + (2 if many else 1)
+        assert after[len(landed)].parent_id == landed[-1].id
+        assert store.check().ok
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_batch_with_a_message_that_is_too_long_is_refused_whole(
+    opened: Open, tmp_path: Path, many: bool
+) -> None:
+    store = opened(max_message_bytes=500)
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    before = log_of(store, tmp_path, session)
+    long = Message(type="user", role="user", content="x" * 500)
+
+    with pytest.raises(InvalidMessageError, match="at most 500"):
+        store.append_many(session, [SAID[0], long] if many else [long])
+
+    assert log_of(store, tmp_path, session) == before
 
 
 def test_what_is_cached_of_a_log_is_not_let_go_during_an_append(opened: Open) -> None:
