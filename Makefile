@@ -22,7 +22,7 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo.py
 
-# Coverage doubles the time: what only repeats, thousands of times, goes without.
+# Coverage doubles the time: what only goes where others have been goes without.
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n auto --dist loadscope -m 'not repeated'

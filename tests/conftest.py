@@ -15,6 +15,7 @@ REPEATED = (
     "tests/crash/test_crash_fuzz",
     "tests/crash/test_crash_nth",
     "tests/crash/test_crash_processes",
+    "tests/engines/test_engines_copying.py::test_a_copy_that_is_killed",
     "tests/engines/test_engines_objects_suites.py::TestStore",
     "tests/engines/test_engines_postgres_suites.py::TestStore",
     "tests/engines/test_engines_redis_suites.py::TestFilesOnACluster",
@@ -22,6 +23,7 @@ REPEATED = (
     "tests/engines/test_engines_redis_suites.py::TestStore",
     "tests/engines/test_engines_sqlite_suites.py::TestStore",
     "tests/engines/test_engines_writers.py",
+    "tests/house/",
     "tests/locks/test_locks_schedules.py",
     "tests/races/test_races_campaign.py",
     "tests/races/test_races_rules.py",
@@ -32,11 +34,14 @@ REPEATED = (
     "tests/testing/test_testing_filesystem.py::TestSharedAndSuspending",
     "tests/testing/test_testing_filesystem.py::TestSimulated",
     "tests/testing/test_testing_filesystem.py::TestWrappedForFaults",
+    "tests/testing/test_testing_filesystem_broken.py",
+    "tests/testing/test_testing_main.py",
     "tests/testing/test_testing_simulation.py",
     "tests/testing/test_testing_store.py::TestFlatAndWatching",
     "tests/testing/test_testing_store.py::TestOnSuspendingFiles",
     "tests/testing/test_testing_store.py::TestSharedAndSuspending",
     "tests/testing/test_testing_store.py::TestSimulated",
+    "tests/testing/test_testing_store_broken.py",
 )
 
 
@@ -51,7 +56,7 @@ def few_examples() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what goes thousands of times where others have been."""
+    """Mark what goes where others have been, over and over or in processes of its own."""
     for item in items:
         if item.nodeid.startswith(REPEATED):
             item.add_marker("repeated")

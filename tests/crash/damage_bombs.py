@@ -70,8 +70,8 @@ BOMBS: Final[dict[str, Bomb]] = {
         lambda scale: (
             b'{"keys":{%b},"sessions":{%b}}\n'
             % (
-                b",".join(b'"k%d":"s%d"' % (n, n) for n in range(10_000 * min(scale, 20))),
-                b",".join(b'"s%d":{}' % n for n in range(10_000 * min(scale, 20))),
+                b",".join(b'"k%d":"s%d"' % (n, n) for n in range(2_000 * scale)),
+                b",".join(b'"s%d":{}' % n for n in range(2_000 * scale)),
             )
         ),
         150,
