@@ -361,3 +361,47 @@ async def test_an_end_that_fails_does_not_hide_why_it_ends(opened: Any) -> None:
     assert raised.value.__notes__ == [
         "Closing the store failed, too: 'log' is unavailable: the server is gone"
     ]
+
+
+class Watched(Faulty):
+    """Of which it is known what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def append(self, path: str, data: bytes, *, if_size: int | None = None) -> int:
+        self.asked.append(f"append {path.partition('/')[2]}")
+        return await super().append(path, data, if_size=if_size)
+
+    async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        self.asked.append(f"read {path.partition('/')[2]}")
+        return await super().read(path, start, end)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_append_to_a_known_log_is_one_call_and_what_comes_between_is_read_first(
+    many: bool,
+) -> None:
+    files = Watched()
+    store = BlockingStore(files, StoreConfig(durability="os"))
+    chat = store.session("k")
+    chat.append("user", "first")
+
+    def say(content: str) -> list[object]:
+        files.asked.clear()
+        one = {"role": "user", "content": content}
+        chat.append_many([one, one]) if many else chat.append(one)
+        return [asked for asked in files.asked if asked.endswith("messages.jsonl")]
+
+    alone = say("second")
+    fresh = BlockingStore(files, StoreConfig(durability="os"))
+    other = fresh.append(chat.id, {"role": "user", "content": "in between"})
+    beside = say("third")
+    said = chat.messages()
+
+    assert alone == ["append messages.jsonl"]
+    assert beside == ["append messages.jsonl", "read messages.jsonl", "append messages.jsonl"]
+    place = said.index(other)
+    assert said[place + 1].parent_id == other.id
+    assert [one.parent_id for one in said] == [None, *(one.id for one in said[:-1])]

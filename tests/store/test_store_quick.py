@@ -25,6 +25,7 @@ from session_store.index.journal import JournalIndex
 from session_store.runtime import run
 from session_store.store.engine import Engine
 from session_store.store.quick import NEAR_BYTES, Quick
+from session_store.store.writer import Writer
 from session_store.sync import SessionStore
 from session_store.testing.simulation import World
 from session_store.testing.simulation.process import Brisk, Fresh
@@ -94,26 +95,52 @@ def log_of(store: SessionStore, tmp_path: Path, session: str) -> bytes:
     return (tmp_path / "sessions" / session / "messages.jsonl").read_bytes()
 
 
-def test_the_short_way_writes_what_the_long_way_writes() -> None:
-    logs, files = [], (Short(World(1)), Fresh(World(1)))
-    for process in files:
-        engine = Engine(process, StoreConfig(durability="os"), process)
+class Ways:
+    """The same calls by each way an append can go, in worlds that are alike."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self.gone_on = 0
+
+    def __iter__(self) -> Iterator[tuple[Short | Fresh, Engine]]:
+        go_on = Writer.go_on
+
+        async def heard(writer: Writer, session_id: str, drafts: Any) -> Any:
+            answer = await go_on(writer, session_id, drafts)
+            self.gone_on += answer is not None
+            return answer
+
+        async def never(*_: Any) -> None:
+            """Leave it to the long way."""
+
+        for files, way in ((Short(World(1)), never), (Fresh(World(1)), heard)):
+            self._patch.setattr(Writer, "go_on", way)
+            yield files, Engine(files, StoreConfig(durability="os"), files)
+        long = Fresh(World(1))
+        self._patch.setattr(Writer, "go_on", never)
+        yield long, Engine(long, StoreConfig(durability="os"), long)
+
+
+def test_the_short_ways_write_what_the_long_way_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways, logs, landed = Ways(monkeypatch), [], []
+    for files, engine in ways:
         session = run(engine.resolve("key"))
 
         answers = [run(engine.append(session, message)) for message in SAID]
 
-        logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
+        logs.append(files.world.bytes_of(f"{session}/messages.jsonl"))
+        landed.append(getattr(files, "landed", 0))
         assert run(engine.get_messages(session)) == answers
         counted = run(engine.get_metadata(session))
         assert counted is not None and counted.message_count == len(SAID)
-    assert logs[0] == logs[1]
-    assert files[0].landed == len(SAID) - 1
+    assert logs[0] == logs[1] == logs[2]
+    assert landed == [len(SAID) - 1, 0, 0]
+    assert ways.gone_on == len(SAID) - 1
 
 
-def test_the_short_way_writes_a_batch_as_the_long_way_does() -> None:
-    logs, files = [], (Short(World(1)), Fresh(World(1)))
-    for process in files:
-        engine = Engine(process, StoreConfig(durability="os"), process)
+def test_the_short_ways_write_a_batch_as_the_long_way_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways, logs, landed = Ways(monkeypatch), [], []
+    for files, engine in ways:
         session = run(engine.resolve("key"))
         run(engine.append(session, SAID[0]))
 
@@ -121,13 +148,15 @@ def test_the_short_way_writes_a_batch_as_the_long_way_does() -> None:
             engine.append_many(session, SAID[:1])
         )
 
-        logs.append(process.world.bytes_of(f"{session}/messages.jsonl"))
+        logs.append(files.world.bytes_of(f"{session}/messages.jsonl"))
+        landed.append(getattr(files, "landed", 0))
         assert run(engine.get_messages(session))[1:] == answers
         counted = run(engine.get_metadata(session))
         assert counted is not None and counted.message_count == len(SAID) + 2
         assert run(engine.check()).ok
-    assert logs[0] == logs[1]
-    assert files[0].landed == 2
+    assert logs[0] == logs[1] == logs[2]
+    assert landed == [2, 0, 0]
+    assert ways.gone_on == 2
 
 
 def test_the_branch_that_was_switched_to_goes_on(opened: Open, landed: list[str]) -> None:

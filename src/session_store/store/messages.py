@@ -12,6 +12,7 @@ from session_store.model.reset import plan_reset, reset_marker
 from session_store.runtime import Runtime
 
 from .log import SessionLog
+from .placing import drafts_of
 from .reader import Reader
 from .writer import Decision, Writer
 
@@ -29,6 +30,10 @@ class Appender:
 
     async def append(self, session_id: str, messages: Sequence[MessageLike]) -> list[Message]:
         """Append all of the messages or none, and return them as they are stored."""
+        if self._config.auto_reset is None and (drafted := drafts_of(messages)):
+            said = await self._writer.go_on(session_id, drafted)
+            if said is not None:
+                return list(said)
         given = [normalise(message) for message in messages]
         if not given:
             raise InvalidMessageError("", "there is no message to append")

@@ -7,9 +7,7 @@ for; whatever it meets besides, it leaves everything as it was, and the long way
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
-
-from msgspec.json import Encoder
+from typing import Final
 
 from session_store.errors import AppendUnknownError, UnavailableError
 from session_store.files.filesystem import Direct
@@ -17,20 +15,17 @@ from session_store.index.journal import JournalIndex
 from session_store.jsonl.lines import close_line
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig
-from session_store.model.messages import MessageLike, encode_message, is_speech, normalise
-from session_store.model.records import Message, inherits_parent
+from session_store.model.messages import MessageLike
+from session_store.model.records import Message
 from session_store.runtime import Runtime
 
 from .log import SessionLog
 from .logs import Logs
+from .placing import draft_of, drafts_of, place
 
 TRIES: Final = 4
 NEAR_BYTES: Final = 1 << 16
 """What others have appended since is read at once up to so much."""
-
-Draft: TypeAlias = tuple[Message, Callable[[Message], bytes]]
-
-_encode: Final = Encoder().encode
 
 
 class Quick:
@@ -51,6 +46,7 @@ class Quick:
         self._read = files.read_now
         self._owe = owe
         self._landed = index.landed_now
+        self._runtime = runtime
         self._new_id = runtime.new_id
         self._now_ms = runtime.now_ms
         self._lease = locks.held
@@ -62,7 +58,7 @@ class Quick:
 
         Besides it says whether the session was surely there still, and the index was told.
         """
-        drafted = _draft(given)
+        drafted = draft_of(given)
         if drafted is None:
             return None
         draft, encode = drafted
@@ -111,51 +107,29 @@ class Quick:
         self, session_id: str, given: Sequence[MessageLike]
     ) -> tuple[list[Message], bool] | None:
         """Do for a batch what `append` does for a message."""
-        drafts: list[Draft] = []
-        for one in given:
-            drafted = _draft(one)
-            if drafted is None:
-                return None
-            drafts.append(drafted)
+        drafts = drafts_of(given)
         log = self._take(session_id) if drafts else None
-        if log is None:
+        if drafts is None or log is None:
             return None
         try:
-            tail, now, count = log.tail, self._now_ms(), len(drafts)
-            parent, messages, lines = tail.head, list[Message](), list[bytes]()
-            for place, (draft, encode) in enumerate(drafts, 1):
-                message = Message(
-                    id=self._new_id(),
-                    parent_id=parent,
-                    type=draft.type,
-                    timestamp=draft.timestamp or now,
-                    role=draft.role,
-                    content=draft.content,
-                    tool_calls=draft.tool_calls,
-                    tool_result=draft.tool_result,
-                    metadata=draft.metadata,
-                    branch=tail.branch,
-                    batch=(place, count) if count > 1 else None,
-                )
-                parent = message.id
-                messages.append(message)
-                lines.append(close_line(encode(message)))
-            data = b"".join(lines)
-            if max(map(len, lines)) > self._max_bytes:
+            placed = place(drafts, log.tail, self._runtime, self._max_bytes)
+            if placed is None:
                 return None
+            messages, lines = placed
+            last = messages[-1]
+            data = b"".join(lines)
             try:
                 if not self._append(log.path, data, log.size):
                     return None
             except UnavailableError as error:
                 if error.unknown:
-                    last = messages[-1].id
-                    raise AppendUnknownError(session_id, last, error.reason) from error
+                    raise AppendUnknownError(session_id, last.id, error.reason) from error
                 raise
             self._owe(log.path)
             for message, line in zip(messages, lines, strict=True):
                 log.wrote_one(message, line)
-            told = self._landed(session_id, now, log.size, tail.count, messages[-1].id)
-            return messages, told
+            now, count = self._now_ms(), log.tail.count
+            return messages, self._landed(session_id, now, log.size, count, last.id)
         except UnicodeEncodeError:
             return None
         finally:
@@ -181,11 +155,3 @@ class Quick:
     def _may_add(self, log: SessionLog) -> bool:
         lease = self._lease(log.session_id)
         return (lease is None or not lease.lost) and log.goes_on()
-
-
-def _draft(given: MessageLike) -> Draft | None:
-    """Return what is to be said, and what encodes it; None if it names its id or its parent."""
-    if type(given) is Message and is_speech(given):
-        return given, _encode
-    draft = normalise(given)
-    return None if draft.id or not inherits_parent(draft) else (draft, encode_message)

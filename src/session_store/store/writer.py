@@ -32,6 +32,7 @@ from session_store.runtime import Runtime
 
 from .log import SessionLog
 from .logs import Logs
+from .placing import Draft, place
 from .records import MESSAGES, control_record
 from .replay import Fence
 
@@ -90,6 +91,34 @@ class Writer:
         await self.commit(session_id, log.path, _last_id(decision))
         return decision.answer
 
+    async def go_on(self, session_id: str, drafts: Sequence[Draft]) -> Sequence[Message] | None:
+        """Append to a log that is known to its end, in one round trip; None if nothing was done.
+
+        That is all that most appends need. Whatever is met besides, `write` decides.
+        """
+        async with self.logs.using(session_id) as log:
+            lease = self.locks.held(session_id)
+            if (lease is not None and lease.lost) or not log.goes_on():
+                return None
+            try:
+                placed = place(drafts, log.tail, self._runtime, self._config.max_message_bytes)
+                if placed is None:
+                    return None
+                messages, lines = placed
+                last = messages[-1].id
+                await self._send(log, b"".join(lines), last)
+            except ConflictError:
+                await self._look(log)
+                return None
+            except (UnicodeEncodeError, NotFoundError):
+                return None
+            for message, line in zip(messages, lines, strict=True):
+                log.wrote_one(message, line)
+            await self._look_behind(session_id, last)
+            await self._note(log)
+        await self.commit(session_id, log.path, last)
+        return messages
+
     async def finish(self, session_id: str, last: str, *, told: bool) -> None:
         """Do what is owed after an append by the short way, of which the index was `told` or not.
 
@@ -97,10 +126,7 @@ class Writer:
         """
         if not told:
             async with self.logs.using(session_id) as log:
-                try:
-                    await self.look_again(session_id)
-                except FileSystemError as error:
-                    raise AppendUnknownError(session_id, last, str(error)) from error
+                await self._look_behind(session_id, last)
                 await self._note(log)
         await self.commit(session_id, f"{session_id}/{MESSAGES}", last)
 
@@ -174,10 +200,10 @@ class Writer:
                 await log.catch_up(size)
             else:
                 log.wrote(records, lines, size)
-            await self.look_again(log.session_id)
         except FileSystemError as error:
             # It stands there: nothing else may be said of it, least of all that it does not.
             raise AppendUnknownError(log.session_id, _last_id(decision), str(error)) from error
+        await self._look_behind(log.session_id, _last_id(decision))
         if first:
             landed = {record.id: record for record in records}
             return Decision(records, [landed.get(said.id, said) for said in decision.answer])
@@ -238,6 +264,13 @@ class Writer:
         if not await self._index.has(session_id):
             self.logs.drop(session_id)
             raise SessionNotFoundError(session_id)
+
+    async def _look_behind(self, session_id: str, last: str) -> None:
+        """Do `look_again` after an append: whatever hinders it, `last` stands in the log."""
+        try:
+            await self.look_again(session_id)
+        except FileSystemError as error:
+            raise AppendUnknownError(session_id, last, str(error)) from error
 
     async def look_again(self, session_id: str) -> None:
         """Refuse, after a write, if the session was deleted before it (A4, D1)."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from .base import Server, free_ports, wait_until
 
@@ -52,8 +54,10 @@ class ValkeyServer(Server):
         return [self.program(), *given]
 
     def client(self) -> Any:
-        """Return a blocking client."""
-        return redis.Redis.from_url(self.url)
+        """Return a blocking client that is patient, and asks once: not all can be said twice."""
+        return redis.Redis.from_url(
+            self.url, socket_timeout=PATIENCE_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
 
     def is_ready(self) -> bool:
         with self.client() as client:
