@@ -206,8 +206,8 @@ class SessionLog:
         return nodes.ids[-1] if len(nodes) > nodes.first_visible else None
 
     def _take(self, entries: Sequence[Entry[Message]]) -> None:
-        for offset, _, message in entries:
-            self._apply(offset, message)
+        for fence in self.tail.extend(entries):
+            self._on_fence(self.session_id, fence)
         if self._nodes is not None:
             self._fresh += entries
 

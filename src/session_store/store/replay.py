@@ -63,6 +63,35 @@ class Tail:
         self.said(node.id, node.branch)
         return None
 
+    def extend(self, entries: Sequence[Entry[Node]]) -> list[Fence]:
+        """Take in more records, in bulk between those of the store itself; returns the fences."""
+        fences: list[Fence] = []
+        done = 0
+        for place in [at for at, (_, _, node) in enumerate(entries) if node.control is not None]:
+            self._said_all(entries[done:place])
+            offset, _, node = entries[place]
+            fence = self.apply(offset, node)
+            if fence is not None:
+                fences.append(fence)
+            done = place + 1
+        self._said_all(entries[done:] if done else entries)
+        return fences
+
+    def _said_all(self, entries: Sequence[Entry[Node]]) -> None:
+        if len(entries) > RECENT:
+            # Of these nothing is remembered but how many they are, and the tips.
+            early, entries = entries[:-RECENT], entries[-RECENT:]
+            if self.count is not None:
+                self.count += len(early)
+            self.tips |= {
+                branch: node.id for _, _, node in early if (branch := node.branch) is not None
+            }
+        for _, _, node in entries:
+            self.said(node.id, node.branch)
+        if entries:
+            last = entries[-1][2]
+            self.last_id, self.last_timestamp = last.id, number(last.timestamp)
+
     def said(self, message_id: str, branch: str | None) -> None:
         """Take in that a message is the head now."""
         self.known = True

@@ -1,6 +1,6 @@
 """The ten verbs on tables of PostgreSQL."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple
 
 from session_store.errors import ConflictError, NotFoundError, UnavailableError
@@ -86,13 +86,14 @@ class PostgresFileSystem:
         folder, name = _split(path)
         end = _END if end is None else min(end, _END)
         most = min(end, start + MOST_BYTES)
-        for size, data in await self._connections.ask(
+        rows = await self._connections.ask(
             path, self._read, folder, name, min(start, _END), min(most, _END)
-        ):
-            if most < min(end, size):
-                return await self._read_much(path, start, end)
-            return data or b""
-        raise NotFoundError(path)
+        )
+        if not rows:
+            raise NotFoundError(path)
+        if most < min(end, rows[0][0]):
+            return await self._read_much(path, start, end)
+        return _joined(rows)
 
     async def write(
         self, path: str, data: bytes, *, if_version: IfVersion = ANY, durable: bool = True
@@ -170,17 +171,21 @@ class PostgresFileSystem:
         folder, name = _split(path)
 
         async def read(connection: Any) -> bytes:
-            pieces: list[bytes] = []
+            pieces = bytearray()
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 for at in range(start, end, MOST_BYTES):
                     values = folder, name, at, min(at + MOST_BYTES, end)
                     rows = await connection.fetch(self._read, *values)
-                    pieces += [data for _, data in rows if data]
+                    pieces += _joined(rows)
                     if not rows or rows[0][0] <= values[-1]:
                         break
-            return b"".join(pieces)
+            return bytes(pieces)
 
         return await self._connections.work(path, read)
+
+
+def _joined(rows: Sequence[Any]) -> bytes:
+    return b"".join([data for _, data in rows if data])
 
 
 def _split(path: str) -> tuple[str, str]:

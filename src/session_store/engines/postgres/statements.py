@@ -38,21 +38,23 @@ SELECT {done}, number, changes, size, mtime_ms FROM {s}.file WHERE folder = $1 A
 """
 
 READ: Final = """
-SELECT size, (
-    SELECT string_agg(
-        CASE WHEN start >= $3 AND start + length(data) <= $4 THEN data
-        ELSE substring(
-            data FROM least(greatest($3 - start, 0), length(data))::integer + 1
-            FOR greatest(least($4 - start, length(data)) - greatest($3 - start, 0), 0)::integer
-        ) END, '' ORDER BY start)
-    FROM {s}.chunk
-    WHERE file = number AND start < $4 AND start >= coalesce(
-        (SELECT max(start) FROM {s}.chunk WHERE file = number AND start <= $3), 0
+SELECT f.size,
+    CASE WHEN c.start >= $3 AND c.start + length(c.data) <= $4 THEN c.data
+    ELSE substring(
+        c.data FROM least(greatest($3 - c.start, 0), length(c.data))::integer + 1
+        FOR greatest(least($4 - c.start, length(c.data)) - greatest($3 - c.start, 0), 0)::integer
+    ) END
+FROM {s}.file AS f LEFT JOIN {s}.chunk AS c
+    ON c.file = f.number AND c.start < $4 AND c.start >= coalesce(
+        (SELECT max(start) FROM {s}.chunk WHERE file = f.number AND start <= $3), 0
     )
-)
-FROM {s}.file WHERE folder = $1 AND name = $2
+WHERE f.folder = $1 AND f.name = $2
+ORDER BY c.start
 """
-"""The size of a file, and its bytes from $3 up to $4: of the chunks only those that hold them."""
+"""The size of a file, and its bytes from $3 up to $4: of the chunks only those that hold them.
+
+A row a chunk: to put 1 MiB together at the server takes three times as long.
+"""
 
 TELL: Final = """
 UPDATE {s}.file SET told_until = greatest(told_until, {s}.now_ms() + $3)
