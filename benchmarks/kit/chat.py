@@ -161,9 +161,14 @@ class _Jobs:
         return timed(seconds, done)
 
     async def read(self, params: Params) -> Answer:
-        """Do C: all messages; the second time nothing is new."""
+        """Do C: all messages; the second time nothing is new.
+
+        With `after` another session is read first: connections are open then.
+        """
         chat = self._make(params)
         await chat.open()
+        if "after" in params:
+            await chat.read(params["after"])
         began = time.perf_counter()
         messages = await chat.read(params["session"])
         cold = time.perf_counter() - began

@@ -205,6 +205,17 @@ class JSONLFile(Generic[R]):
                     return block
             want *= 4
 
+    async def read_small(self, most: int) -> tuple[Block[R], int] | None:
+        """Return all records, and the size of the file; None if it has more than `most` bytes.
+
+        One call, and no file is an empty one.
+        """
+        try:
+            data = await self._files.read(self.path, 0, most + 1)
+        except NotFoundError:
+            data = b""
+        return (self._block(0, data, None, None), len(data)) if len(data) <= most else None
+
     def _block(
         self,
         start: int,

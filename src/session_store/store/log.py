@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from session_store.errors import CorruptionError
 from session_store.files.filesystem import FileSystem
-from session_store.jsonl.file import CHUNK_BYTES, TAIL_BYTES, JSONLFile
+from session_store.jsonl.file import CHUNK_BYTES, TAIL_BYTES, Block, JSONLFile
 from session_store.jsonl.scanner import Entry, Retracted, Scanner, seal_of
 from session_store.model.messages import encode_message
 from session_store.model.records import LogMark, Message
@@ -134,11 +134,13 @@ class SessionLog:
 
         That saves who wants every message a second reading; it is no promise.
         """
-        size = await self.file.size()
-        if whole and self._scanner is None and size <= CHUNK_BYTES:
-            await self._open(size, CHUNK_BYTES)
-        else:
-            await self.catch_up(size)
+        if whole and self._scanner is None:
+            read = await self.file.read_small(CHUNK_BYTES)
+            if read is not None:
+                self.forget()
+                self._begin(*read)
+                return
+        await self.catch_up(await self.file.size())
 
     async def catch_up(self, size: int) -> None:
         """Read on up to `size`; a log that has become shorter is read anew."""
@@ -175,22 +177,24 @@ class SessionLog:
         self.nodes = self.messages = self.tree = None
         self._met, self._met_bytes = {}, 0
 
-    async def _open(self, size: int, want: int = 0) -> None:
+    async def _open(self, size: int) -> None:
         self.forget()
         since = self._lease_since(self.session_id)
         # One more, so that a line which begins just there is seen to begin.
-        want = max(want, TAIL_BYTES, 0 if since is None else size - since + 1)
-        while True:
-            block = await self.file.tail(size, want=want)
-            self.tail = Tail(block.start)
-            if not block.start:
-                self.nodes, self.messages = Nodes(), []
-            self._take(block.entries)
-            if self.tail.known:
-                break
+        want = max(TAIL_BYTES, 0 if since is None else size - since + 1)
+        while not self._begin(await self.file.tail(size, want=want), size):
             want *= 4
-        # Last: an opening that was broken off has not happened.
-        self._scanner, self.size = block.scanner, size
+
+    def _begin(self, block: Block[Message], size: int) -> bool:
+        """Take in the last records of a log of `size` bytes; False if the head is none of them."""
+        self.tail = Tail(block.start)
+        if not block.start:
+            self.nodes, self.messages = Nodes(), []
+        self._take(block.entries)
+        if self.tail.known:
+            # Last: an opening that was broken off has not happened.
+            self._scanner, self.size = block.scanner, size
+        return self.tail.known
 
     async def head(self) -> str | None:
         """Return what the next message continues from, None for nothing.
