@@ -1,14 +1,18 @@
 """Servers: one of each kind a run, for tests that leave it alone, and own ones to be killed."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 from servers import AnyServer, PostgresServer, SeaweedServer, ValkeyCluster, ValkeyServer, shared
 from servers.seaweed import ENVIRONMENT
+
+from session_store.files.urls import room_of
 
 ON_A_CLUSTER = ("append", "delete", "list", "lock", "page", "race", "writers")
 
@@ -96,3 +100,25 @@ def _says_little_new(name: str) -> bool:
     if "OnACluster::" in name:
         return not any(f"::test_{verb}" in name for verb in ON_A_CLUSTER)
     return "_suites.py::TestStore" in name and "_sqlite_" not in name and "[async" in name
+
+
+@pytest.fixture
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Each call gives a place of its own for a store, in `folder` or on the engine of that name."""
+    made: list[tuple[Any, str]] = []
+
+    def place(kind: str) -> str:
+        name = token_hex(6)
+        if kind == "folder":
+            return str(tmp_path / name)
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/{name}.db"
+        server = request.getfixturevalue(f"{kind}_url")
+        room = room_of(server)
+        assert room is not None
+        made.append((room, room.place_in(server, name)))
+        return str(made[-1][1])
+
+    yield place
+    for room, url in made:
+        asyncio.run(room.erase(url))

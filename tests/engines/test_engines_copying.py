@@ -1,6 +1,5 @@
 """Stores are copied between engines: byte for byte, also after a kill, also damaged ones."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -8,17 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
 import pytest
 
 from session_store.cli.app import run
 from session_store.copying import copy_store, verify_copy
 from session_store.errors import ConfigError, ConflictError, SessionStoreError
-from session_store.files.urls import room_of
 from session_store.sync import SessionStore
 
 ORIGINAL = Path(__file__).parents[1] / "original" / "fixture" / "sessions"
@@ -44,27 +40,6 @@ def fill(tmp_path: Path) -> Callable[[str], str]:
         return url
 
     return fill
-
-
-@pytest.fixture
-def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    made: list[tuple[Any, str]] = []
-
-    def place(kind: str) -> str:
-        name = token_hex(6)
-        if kind == "folder":
-            return str(tmp_path / name)
-        if kind == "sqlite":
-            return f"sqlite:///{tmp_path}/{name}.db"
-        server = request.getfixturevalue(f"{kind}_url")
-        room = room_of(server)
-        assert room is not None
-        made.append((room, room.place_in(server, name)))
-        return str(made[-1][1])
-
-    yield place
-    for room, url in made:
-        asyncio.run(room.erase(url))
 
 
 KINDS = ["folder", "sqlite", "postgres", "redis"]

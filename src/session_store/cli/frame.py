@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from session_store.files.filesystem import FileSystem
-from session_store.files.urls import open_files
-from session_store.index.manager import OwnIndex
+from session_store.files.urls import open_files, room_of
 from session_store.runtime import Driver
 from session_store.store.blocking import driver_of
 from session_store.sync import SessionStore
@@ -55,13 +54,20 @@ class Frame:
     def files(self) -> Iterator[RawFiles]:
         """Open the files of a store that is there; one that is not is an error."""
         with self.opened() as raw:
-            if not raw.driver.run(is_store(raw.files)):
+            if not self.is_store(raw):
                 raise not_found(
                     "store_not_found",
                     f"there is no store at {self.url!r}: name one with --store or "
                     "SESSION_STORE_URL, or make one with `session-store append KEY user TEXT`",
                 )
             yield raw
+
+    def is_store(self, raw: RawFiles) -> bool:
+        """Return whether somebody made a store there, be it damaged; none is made."""
+        room = room_of(self.url)
+        asked = is_store(raw.files) if room is None else room.is_made(self.url)
+        there: bool = raw.driver.run(asked)
+        return there
 
     @contextmanager
     def reading(self) -> Iterator[SessionStore]:
@@ -98,11 +104,8 @@ class Frame:
 
 
 async def is_store(files: FileSystem) -> bool:
-    """Return whether somebody made a store there, be it damaged."""
-    # Who keeps an index of his own is there for nothing else.
-    if isinstance(files, OwnIndex) or any(
-        [await files.exists(f"sessions.json{end}") for end in ("", ".prev")]
-    ):
+    """Return whether the files are those of a store."""
+    if any([await files.exists(f"sessions.json{end}") for end in ("", ".prev")]):
         return True
     for name in (await files.list("")).names:
         if name.startswith("sessions."):

@@ -18,7 +18,7 @@ from session_store.sync import SessionStore
 
 from .exporting import PIPE
 from .failures import FOUND_ERRORS, CommandError, usage
-from .frame import Frame, is_store
+from .frame import Frame
 from .lookup import known_session
 from .options import KeyOption, SkipBadOption, SourceArgument
 from .output import counted, visible
@@ -120,7 +120,7 @@ def _key_of(opened: BinaryIO, file: Path) -> str:
 def _known_ids(frame: Frame, name: str) -> tuple[set[str], set[str]]:
     """Return every id that the session has, and those that no reset hides."""
     with frame.opened() as raw:
-        if not raw.driver.run(is_store(raw.files)):
+        if not frame.is_store(raw):
             return set(), set()
     with frame.reading() as store:
         session_id = known_session(store, name)

@@ -52,7 +52,8 @@ def room_of(url: str) -> ModuleType | None:
     """Return the room of the engine that a URL names; None for a folder or `memory:`.
 
     Besides `open_files` it has `place_in(url, name)`, the URL of another store beside that one,
-    and the coroutine `erase(url)`, which removes the store at a URL.
+    and the coroutines `is_made(url)`, which tells whether there is a store at a URL and makes
+    none, and `erase(url)`, which removes it.
     """
     engine = ENGINES.get(url.partition(":")[0])
     return None if engine is None else importlib.import_module(f"session_store.engines.{engine}")

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from .bucket import Bucket
+from session_store.errors import ConfigError
+
+from .bucket import Bucket, Refused
 from .files import ObjectFileSystem
 from .names import FOLDERS
 from .opening import MARK
@@ -24,6 +26,14 @@ def place_in(url: str, name: str) -> str:
     return replace(place, prefix=prefix).url
 
 
+async def is_made(url: str) -> bool:
+    """Return whether there is a store at `url`; none is made."""
+    try:
+        return await Bucket(parse_url(url), ERASE_TIMEOUT_MS).get(MARK) is not None
+    except Refused as error:
+        raise ConfigError("url", error.reason) from None
+
+
 async def erase(url: str) -> None:
     """Remove all objects of the store at `url`, which nobody may have open; others stay."""
     bucket = Bucket(parse_url(url), ERASE_TIMEOUT_MS)
@@ -33,4 +43,4 @@ async def erase(url: str) -> None:
     await bucket.delete([MARK])
 
 
-__all__ = ["ObjectFileSystem", "erase", "open_files", "place_in"]
+__all__ = ["ObjectFileSystem", "erase", "is_made", "open_files", "place_in"]

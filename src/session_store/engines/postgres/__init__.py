@@ -34,6 +34,11 @@ def place_in(url: str, name: str) -> str:
     return _with_query(dsn, {**query, "schema": within})
 
 
+async def is_made(url: str) -> bool:
+    """Return whether there is a store at `url`; none is made."""
+    return await _connections(url, _IO_TIMEOUT_MS).is_made()
+
+
 async def erase(url: str) -> None:
     """Drop the schema at `url` with all that is in it."""
     connections = _connections(url, _IO_TIMEOUT_MS)
@@ -70,4 +75,4 @@ def _with_query(dsn: str, query: dict[str, str]) -> str:
     return f"{dsn}?{urlencode(query)}" if query else dsn
 
 
-__all__ = ["PostgresFileSystem", "erase", "open_files", "place_in"]
+__all__ = ["PostgresFileSystem", "erase", "is_made", "open_files", "place_in"]

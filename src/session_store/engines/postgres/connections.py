@@ -123,6 +123,20 @@ class Connections:
             raise
         return connection
 
+    async def is_made(self) -> bool:
+        """Return whether the schema is there; it is not made."""
+        try:
+            async with asyncio.timeout(self.io_timeout_ms / 1000):
+                connection = await self._connect()
+                try:
+                    return await self.schema.is_made(connection)
+                finally:
+                    connection.terminate()
+        except TimeoutError:
+            raise UnavailableError("", f"no answer within {self.io_timeout_ms} ms") from None
+        except _FAILURES as error:
+            raise _typed("", error, unknown=False) from error
+
     async def drop(self) -> None:
         """Drop the schema with all that is in it."""
         connection = await self._connect()

@@ -74,6 +74,10 @@ class Schema:
                 f"the schema is there, GRANT <its owner> TO <this user>",
             ) from None
 
+    async def is_made(self, connection: Any) -> bool:
+        """Return whether the schema is there, and ours."""
+        return await self._version(connection) is not None
+
     async def drop(self, connection: Any) -> None:
         """Drop the schema with all that is in it; `ConfigError` if it is not ours."""
         async with connection.transaction():

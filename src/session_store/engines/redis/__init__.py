@@ -30,6 +30,12 @@ def place_in(url: str, name: str) -> str:
     return f"{place}{'&' if '?' in place else '?'}{urlencode({'prefix': f'{prefix}-{name}'})}"
 
 
+async def is_made(url: str) -> bool:
+    """Return whether there is a store at `url`; none is made."""
+    place, prefix = _parsed(url)
+    return await Client(place, check_prefix(prefix), 10_000).is_made()
+
+
 async def erase(url: str) -> None:
     """Remove every key under the prefix at `url`."""
     place, prefix = _parsed(url)
@@ -60,4 +66,4 @@ def _parsed(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=urlencode(rest))), (prefixes or [_PREFIX])[-1]
 
 
-__all__ = ["RedisFileSystem", "erase", "open_files", "place_in"]
+__all__ = ["RedisFileSystem", "erase", "is_made", "open_files", "place_in"]

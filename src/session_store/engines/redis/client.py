@@ -91,6 +91,19 @@ class Client:
         except BROKEN as error:
             raise _typed(path, error, unknown=sent and changes) from error
 
+    async def is_made(self) -> bool:
+        """Return whether there is a store under the prefix; none is made."""
+        client = self._make()
+        try:
+            async with asyncio.timeout(self.io_timeout_ms / 1000):
+                return bool(await client.exists(self.names.version))
+        except TimeoutError:
+            raise UnavailableError("", f"no answer within {self.io_timeout_ms} ms") from None
+        except BROKEN as error:
+            raise _typed("", error, unknown=False) from error
+        finally:
+            await client.aclose()
+
     async def run(
         self, path: str, script: str, key: str, *values: str | bytes | float, changes: bool = True
     ) -> Any:

@@ -27,6 +27,11 @@ def place_in(url: str, name: str) -> str:
     return f"{stem}-{name}{ending}"
 
 
+async def is_made(url: str) -> bool:
+    """Return whether there is a database at `url`; none is made."""
+    return os.access(_path(url), os.F_OK)
+
+
 async def erase(url: str) -> None:
     """Remove the database at `url`, which nobody may have open."""
     for ending in ("", "-wal", "-shm"):
@@ -48,4 +53,4 @@ def _path(url: str) -> str:
     return path
 
 
-__all__ = ["SQLiteFileSystem", "erase", "open_files", "place_in"]
+__all__ = ["SQLiteFileSystem", "erase", "is_made", "open_files", "place_in"]
