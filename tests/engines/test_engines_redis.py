@@ -1,19 +1,22 @@
 """Redis as teams meet it: versions, memory that ends, keys of others, writes that are lost."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
 import redis as client_library
-from servers import ValkeyServer
+import trustme
+from servers import Proxy, ValkeyServer
 
 from session_store import SessionStore
 from session_store.engines.redis import erase, place_in
 from session_store.engines.redis.client import VERSION
 from session_store.engines.redis.table import RedisTable
-from session_store.errors import ConfigError, StorageFullError
+from session_store.errors import ConfigError, StorageFullError, UnavailableError
 from session_store.index.table import Row
 from session_store.sync import SessionStore as BlockingStore
 
@@ -34,6 +37,46 @@ def prefix(url: str) -> str:
 def bare(redis_url: str) -> Iterator[Any]:
     with client_library.Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def tls_url(url: str, tmp_path: Path) -> Iterator[str]:
+    """The same server, spoken to through TLS; its authority is in `authority.pem`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(settings)
+    with Proxy(url, tls=settings) as proxy:
+        yield proxy.url.replace("redis:", "rediss:", 1)
+
+
+def test_it_is_spoken_to_through_tls(tls_url: str, url: str, tmp_path: Path) -> None:
+    with BlockingStore.open(f"{tls_url}&ssl_ca_certs={tmp_path}/authority.pem") as store:
+        said = store.session("k").append("user", "hello")
+
+    with BlockingStore.open(url) as store:
+        assert store.session("k").messages() == [said]
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_is_refused(tls_url: str) -> None:
+    password = tls_url.partition(":")[2].partition("@")[0].strip("/:")
+
+    with (
+        pytest.raises(UnavailableError, match="certificate verify failed") as told,
+        BlockingStore.open(tls_url, io_timeout_ms=5_000),
+    ):
+        pass
+
+    assert password
+    assert password not in str(told.value)
+
+
+def test_a_server_that_speaks_no_tls_is_told_apart(url: str) -> None:
+    with (
+        pytest.raises(UnavailableError),
+        BlockingStore.open(url.replace("redis:", "rediss:", 1), io_timeout_ms=5_000),
+    ):
+        pass
 
 
 async def test_a_store_that_is_newer_is_refused(url: str, prefix: str, bare: Any) -> None:

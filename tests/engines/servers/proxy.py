@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Coroutine
@@ -76,10 +77,11 @@ class Proxy:
     """Stands before the server of a URL; its own `url` leads through it.
 
     It counts what it carries: `connections`, `bytes_passed`, and `turns`: how often a client
-    spoke that had not spoken last on its connection, which is the number of round trips.
+    spoke that had not spoken last on its connection, which is the number of round trips. With
+    `tls` it speaks that to the client, where the server does not.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         found = _ADDRESS.search(url)
         assert found is not None, "a URL with a host and a port"
         self._server = (found[1], int(found[2]))
@@ -91,7 +93,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._listener = self._run(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self._listener = self._run(asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls))
         self.port: int = self._listener.sockets[0].getsockname()[1]
         self.url = f"{url[: found.start()]}127.0.0.1:{self.port}{url[found.end() :]}"
         self.count_anew()
