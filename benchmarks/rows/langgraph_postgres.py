@@ -8,19 +8,18 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import dict_row
 
 from benchmarks.kit.chat import serve_chat
-from benchmarks.rows.langgraph import Row as OnSQLite
+from benchmarks.kit.checkpoints import Checkpoints
 
 
-class Row(OnSQLite):
+class Row(Checkpoints):
     """The same as on SQLite, over one connection."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._connection: Any = psycopg.connect(
+        connection: Any = psycopg.connect(
             url, autocommit=True, prepare_threshold=0, row_factory=dict_row
         )
-        self._saver: Any = PostgresSaver(self._connection)
+        super().__init__(connection, PostgresSaver(connection))
         self._prefix = folder.parent.name
-        self._states: dict[str, Any] = {}
 
     def thread(self, session: str) -> str:
         """Return the name of a thread: all runs share the tables."""
