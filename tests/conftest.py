@@ -57,6 +57,8 @@ def few_examples() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what goes where others have been, over and over or in processes of its own."""
+    # First what takes longest: else one worker waits for the other in the end.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/testing/"))
     for item in items:
         if item.nodeid.startswith(REPEATED):
             item.add_marker("repeated")
