@@ -67,7 +67,8 @@ def proxy(url: str) -> Iterator[Proxy]:
 
 
 async def test_an_append_is_one_round_trip(proxy: Proxy) -> None:
-    async with opened(proxy.url) as store:
+    # What is noted of counts goes along once in a while; not here.
+    async with opened(proxy.url, index_save_delay_ms=600_000) as store:
         chat = await store.session("k")
         for number in range(3):
             await chat.append("user", f"a {number}")
@@ -75,13 +76,11 @@ async def test_an_append_is_one_round_trip(proxy: Proxy) -> None:
 
         for number in range(20):
             await chat.append("user", f"b {number}")
+        assert proxy.turns == 20
 
-        # Once in a while what is noted of counts goes along.
-        assert 20 <= proxy.turns <= 24
-        await store.flush()
         proxy.count_anew()
         await chat.append_many([{"role": "user", "content": f"c {n}"} for n in range(1_000)])
-        assert proxy.turns <= 3
+        assert proxy.turns == 1
 
 
 async def test_the_last_of_a_long_session_moves_kilobytes(proxy: Proxy) -> None:

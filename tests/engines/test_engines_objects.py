@@ -86,7 +86,8 @@ def user(text: str, **fields: Any) -> dict[str, Any]:
 async def test_each_call_makes_as_many_requests_as_the_docs_say(
     url: str, requests: Requests
 ) -> None:
-    store = SessionStore.open(url)
+    # What is noted of counts goes along once in a while; not here.
+    store = SessionStore.open(url, index_save_delay_ms=600_000)
     assert await requests.of(store.init()) == {"get": 1, "put": 5, "delete": 1}
     assert await requests.of(store.resolve("k")) == {"get": 1, "put": 2}
     assert await requests.of(store.resolve("k")) == {"get": 1}
@@ -102,7 +103,7 @@ async def test_each_call_makes_as_many_requests_as_the_docs_say(
     assert await requests.of(store.get_messages(session)) == {"get": 1}
 
     await store.close()
-    again = SessionStore.open(url)
+    again = SessionStore.open(url, index_save_delay_ms=600_000)
     assert await requests.of(again.init()) == {"get": 1}
     assert await requests.of(again.get_messages(session)) == {"get": 2}
     assert await requests.of(again.list_sessions(sort="created")) == {"list": 1, "get": 1}
