@@ -1,11 +1,12 @@
 """What of a dialogue a model is sent."""
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_growth import FACTOR, growth
 
 from session_store.errors import ConfigError
 from session_store.model import Message, ToolCall, ToolResult, estimate_tokens, select_context
@@ -211,21 +212,24 @@ def test_four_characters_are_about_a_token() -> None:
     assert estimate_tokens(answer("1", "a")) > 3
 
 
-def test_a_long_dialogue_takes_little_time() -> None:
-    path: list[Message] = []
-    for n in range(25_000):
-        path += [
-            say(f"u{n}"),
-            call(f"c{n}", f"a{n}"),
-            answer(f"r{n}", f"a{n}"),
-            call(f"x{n}", f"y{n}"),
-        ]
-    began = time.perf_counter()
+def test_the_time_for_a_dialogue_grows_as_it_does() -> None:
+    def work(turns: int) -> Callable[[], None]:
+        path: list[Message] = []
+        for n in range(turns):
+            path += [
+                say(f"u{n}"),
+                call(f"c{n}", f"a{n}"),
+                answer(f"r{n}", f"a{n}"),
+                call(f"x{n}", f"y{n}"),
+            ]
 
-    assert len(select_context(path)) == 75_001
-    assert len(select_context(path, max_messages=22)) == 22
+        def do() -> None:
+            assert len(select_context(path)) == 3 * turns + 1
+            assert len(select_context(path, max_messages=22)) == 22
 
-    assert time.perf_counter() - began < 10
+        return do
+
+    assert growth(work, 2_000) < 4 * FACTOR
 
 
 pieces = st.lists(

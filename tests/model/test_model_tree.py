@@ -1,9 +1,10 @@
 """The shape of a dialogue, also where the data contradicts itself."""
 
-import time
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_growth import FACTOR, growth
 
 from session_store.model import Message, Tree
 
@@ -140,30 +141,36 @@ def test_a_parent_that_was_left_open_counts_as_none() -> None:
     assert Tree([Message(id="a", type="user")]).orphans() == []
 
 
-def test_a_chain_of_many_messages_takes_no_stack_and_little_time() -> None:
-    chain = [message(str(n), str(n - 1) if n else None) for n in range(MANY)]
-    backwards = chain[::-1]
-    circle = [message("0", str(MANY - 1)), *chain[1:]]
-    began = time.perf_counter()
+def test_a_long_chain_takes_no_stack_and_time_as_it_is_long() -> None:
+    def work(count: int) -> Callable[[], None]:
+        chain = [message(str(n), str(n - 1) if n else None) for n in range(count)]
+        backwards = chain[::-1]
+        circle = [message("0", str(count - 1)), *chain[1:]]
 
-    for lines in (chain, backwards, circle):
-        tree = Tree(lines)
-        assert len(tree.preorder()) == MANY
-        assert ids(tree.path_to(str(MANY - 1)))[:2] == ["0", "1"]
+        def do() -> None:
+            for lines in (chain, backwards, circle):
+                tree = Tree(lines)
+                assert len(tree.preorder()) == count
+                assert ids(tree.path_to(str(count - 1)))[:2] == ["0", "1"]
 
-    assert time.perf_counter() - began < 10
+        return do
+
+    assert growth(work, MANY // FACTOR) < 4 * FACTOR
 
 
-def test_many_children_of_one_message_take_little_time() -> None:
-    began = time.perf_counter()
-    tree = Tree([message("a", None)])
-    for n in range(MANY):
-        tree.add(message(f"c{n}", "a"))
-        assert tree.has_children("a")
+def test_the_time_for_the_children_of_one_message_grows_as_they_do() -> None:
+    def work(count: int) -> Callable[[], None]:
+        def do() -> None:
+            tree = Tree([message("a", None)])
+            for n in range(count):
+                tree.add(message(f"c{n}", "a"))
+                assert tree.has_children("a")
+            assert len(tree.children("a")) == count
+            assert len(tree.preorder("a")) == count
 
-    assert len(tree.children("a")) == MANY
-    assert len(tree.preorder("a")) == MANY
-    assert time.perf_counter() - began < 10
+        return do
+
+    assert growth(work, MANY // FACTOR) < 4 * FACTOR
 
 
 names = st.sampled_from("abcdef")
