@@ -69,11 +69,9 @@ def _redis(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _s3(folder: Path) -> Iterator[dict[str, Any]]:
     from servers import SeaweedServer
-    from servers.seaweed import ENVIRONMENT
 
     server = SeaweedServer(folder)
     server.start()
-    os.environ.update(ENVIRONMENT)
     yield {"ours": {"url": server.url}, "theirs": {"url": server.url}}
     server.stop()
 
@@ -126,6 +124,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one repetition, no peers")
     parser.add_argument("--out", type=Path, help="a folder for engines.md")
     given = parser.parse_args()
+    from servers.seaweed import ENVIRONMENT
+
+    # Now, for the processes of the rows live through all engines.
+    os.environ.update(ENVIRONMENT)
     scale = QUICK if given.quick else FULL
     with Bench(scale, None) as bench:
         lines = ["# Engines beside their bare clients", "", *machine(bench), ""]

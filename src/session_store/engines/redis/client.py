@@ -141,7 +141,8 @@ class Client:
     def _make(self) -> Any:
         seconds = self.io_timeout_ms / 1000
         given: dict[str, Any] = {
-            "socket_timeout": seconds,
+            # `ask` gives up in time; the client would make a task for each command to do so.
+            "socket_timeout": None,
             "socket_connect_timeout": seconds,
             # By default an append whose answer was lost would be sent again, and stand twice.
             "retry": Retry(NoBackoff(), 0),
