@@ -218,3 +218,28 @@ async def test_a_listing_goes_on_where_the_sessions_of_a_page_end_meanwhile(
 
     assert {one.session_id for one in page.sessions} <= set(ids[:6])
     assert len(page.sessions) == 2
+
+
+async def test_a_subscription_whose_link_falls_silent_is_begun_anew(url: str) -> None:
+    with Proxy(url) as proxy:
+        async with (
+            SessionStore.open(proxy.url, io_timeout_ms=300) as here,
+            SessionStore.open(url) as there,
+        ):
+            session = await here.resolve("k")
+            await there.append(session, {"role": "user", "content": "before"})
+            heard = here.subscribe(session)
+            assert (await anext(heard)).content == "before"
+            waiting = asyncio.ensure_future(anext(heard))
+            await asyncio.sleep(0.1)
+
+            proxy.count_anew()
+            proxy.stall("replies")
+            async with asyncio.timeout(20):
+                while not proxy.connections:
+                    await asyncio.sleep(0.02)
+            proxy.heal()
+            await there.append(session, {"role": "user", "content": "behind"})
+
+            assert (await asyncio.wait_for(waiting, 20)).content == "behind"
+            await heard.aclose()

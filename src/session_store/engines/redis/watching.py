@@ -87,10 +87,16 @@ class Watching:
             client = await self._client.open()
             pubsub = client.pubsub()
             await pubsub.subscribe(self._client.names.channel)
+            silent = False
             while True:
-                said = await pubsub.get_message(timeout=None)
+                said = await pubsub.get_message(timeout=self._client.io_timeout_ms / 1000)
                 if said is None:
+                    if silent:
+                        return  # not even what was asked then is answered: the link is dead
+                    silent = True
+                    await pubsub.ping()
                     continue
+                silent = False
                 if said["type"] == "subscribe":
                     self._listening = True
                     began.set()
