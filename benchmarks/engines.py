@@ -27,22 +27,27 @@ APPEND_SECONDS: Final = 2.0
 MESSAGES: Final = 1_000
 OURS: Final = Row("ours_engine", "session-store")
 OURS_BLOCKING: Final = Row("ours_engine_blocking", "session-store, blocking")
-BARE_SQLITE_IN_THREADS: Final = Row("bare_sqlite", "apsw in threads")
+SAME_IN_THREADS: Final = Row("same_sqlite", "apsw, the same, in threads")
 
 
 class Engine(NamedTuple):
-    """What is measured on one server; `awaited` is the bare client of an event loop, if another."""
+    """What is measured on one server.
+
+    `bare` does the least that keeps a message, `same` makes the round trips that the engine
+    makes, and `awaited` does so without holding up an event loop, where that is another.
+    """
 
     title: str
     serve: Callable[[Path], Iterator[dict[str, Any]]]
     bare: Row
+    same: Row
     peers: tuple[Row, ...]
     note: str
     awaited: Row | None = None
 
-    def bare_of(self, row: Row) -> Row:
-        """Return what a row is compared with."""
-        return self.bare if self.awaited is None or row != OURS else self.awaited
+    def same_as(self, row: Row) -> Row:
+        """Return which bare client makes the same round trips as this row."""
+        return self.same if self.awaited is None or row != OURS else self.awaited
 
 
 def _sqlite(folder: Path) -> Iterator[dict[str, Any]]:
@@ -81,40 +86,48 @@ ENGINES: Final = {
         "SQLite",
         _sqlite,
         Row("bare_sqlite", "apsw"),
+        Row("same_sqlite", "apsw, the same transactions"),
         (
             Row("openai_sqlite", "openai-agents SQLiteSession", "openai-agents"),
             Row("langgraph", "langgraph SqliteSaver", "langgraph"),
         ),
-        "bare: apsw, one INSERT a message, WAL, synchronous FULL; for the async face, which leaves"
-        " its event loop free, apsw in threads",
-        BARE_SQLITE_IN_THREADS,
+        "bare: apsw, one INSERT a message, WAL, synchronous FULL; the same: the size is asked for"
+        " and noted as well, for the async face in threads",
+        SAME_IN_THREADS,
     ),
     "postgres": Engine(
         "PostgreSQL",
         _postgres,
         Row("bare_postgres", "asyncpg"),
+        Row("same_postgres", "asyncpg, the same statements"),
         (
             Row("openai_sqlalchemy", "openai-agents SQLAlchemySession", "openai-agents-servers"),
             Row("langgraph_postgres", "langgraph PostgresSaver", "langgraph-postgres"),
         ),
-        "bare: asyncpg, one prepared INSERT a message; fsync on",
+        "bare: asyncpg, one prepared INSERT a message, fsync on; the same: the size is asked for"
+        " and noted as well",
     ),
     "redis": Engine(
         "Valkey",
         _redis,
         Row("bare_redis", "redis-py"),
+        Row("same_redis", "redis-py, the same scripts"),
         (Row("openai_redis", "openai-agents RedisSession", "openai-agents-servers"),),
-        "bare: redis-py with hiredis, one APPEND a message; appendfsync always",
+        "bare: redis-py with hiredis, one APPEND a message, appendfsync always; the same: a script"
+        " that asks for the size and notes it as well",
     ),
     "s3": Engine(
         "S3 (SeaweedFS)",
         _s3,
         Row("bare_s3", "obstore"),
+        Row("same_s3", "obstore, the same PUTs"),
         (),
-        "bare: obstore, one conditional PUT of the message alone",
+        "bare: obstore, one conditional PUT of the message alone; the same: of a tail that grows"
+        " to 32 KiB",
     ),
 }
 COLUMNS: Final = ("append, /s", "read 1,000, ms", "last 20, ms")
+RATIOS: Final = ("append / bare", "append / same", "read: bare / it", "read: same / it")
 
 
 def main() -> int:
@@ -142,7 +155,7 @@ def main() -> int:
 
 def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[str]:
     own = [OURS, OURS_BLOCKING]
-    bare = [row for row in (engine.bare, engine.awaited) if row is not None]
+    bare = [row for row in (engine.bare, engine.same, engine.awaited) if row is not None]
     rows = [row for row in (*own, *bare, *(engine.peers if peers else ())) if bench.available(row)]
     found: dict[str, list[list[float]]] = {row.label: [] for row in rows}
     said: dict[str, str] = {}
@@ -160,18 +173,21 @@ def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[s
                     said[row.label] = str(error)
                 sys.stderr.write(f"{engine.title}: {row.label}: {found[row.label][-1:]}\n")
     lines = [f"## {engine.title}", "", f"{engine.note}.", ""]
-    lines += [f"| | {' | '.join(COLUMNS)} | append / bare | read: bare / it |"]
-    lines += ["|---|" + "--:|" * 5]
+    lines += [f"| | {' | '.join((*COLUMNS, *RATIOS))} |"]
+    lines += ["|---|" + "--:|" * len((*COLUMNS, *RATIOS))]
     for row in rows:
         if not found[row.label]:
-            lines.append(f"| {row.label} | {said[row.label]} | | | | |")
+            lines.append(f"| {row.label} | {said[row.label]} {'| ' * len(RATIOS)}| | |")
             continue
-        mine, limit = (_medians(found[one.label]) for one in (row, engine.bare_of(row)))
+        mine, limit, same = (
+            _medians(found[one.label]) for one in (row, engine.bare, engine.same_as(row))
+        )
         spread = [f"{min(v):,.1f}-{max(v):,.1f}" for v in zip(*found[row.label], strict=True)]
         cells = [f"{value:,.1f} ({span})" for value, span in zip(mine, spread, strict=True)]
         lines.append(
             f"| {row.label} | {' | '.join(cells)} |"
-            f" {mine[0] / limit[0]:.2f} | {limit[1] / mine[1]:.2f} |"
+            f" {mine[0] / limit[0]:.2f} | {mine[0] / same[0]:.2f} |"
+            f" {limit[1] / mine[1]:.2f} | {same[1] / mine[1]:.2f} |"
         )
     used = [versions(row) for row in rows if row.environment]
     return [*lines, "", *(f"{text}. " for text in dict.fromkeys(used)), ""]
