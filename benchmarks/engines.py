@@ -1,8 +1,8 @@
 """`python -m benchmarks.engines`: each engine on a real server, beside its bare client and peers.
 
 One table an engine: single appends, reads of 1,000 messages, the last 20 of them. All rows of an
-engine do the same in turn, repetition after repetition, on the same server; the figures are
-ratios of their medians. The servers are those that the tests start.
+engine do the same in short turns, one after the other, on the same server; a ratio is formed within
+a turn, and then its median is taken. The servers are those that the tests start.
 """
 
 import argparse
@@ -19,12 +19,17 @@ from .harness.bench import Bench
 from .harness.environments import versions
 from .harness.peers import Row
 from .harness.report import machine
-from .harness.scale import FULL, QUICK, Scale
+from .harness.scale import FULL, QUICK
+from .kit.protocol import Params
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "engines"))
 
-APPEND_SECONDS: Final = 2.0
+TURNS: Final = 15
+APPEND_SECONDS: Final = 0.4
+READS: Final = 5
+"""So many sessions are read in a turn; what counts is the median."""
 MESSAGES: Final = 1_000
+LONG: Final = tuple(f"long-{number}" for number in range(READS))
 OURS: Final = Row("ours_engine", "session-store")
 OURS_BLOCKING: Final = Row("ours_engine_blocking", "session-store, blocking")
 SAME_IN_THREADS: Final = Row("same_sqlite", "apsw, the same, in threads")
@@ -34,7 +39,8 @@ class Engine(NamedTuple):
     """What is measured on one server.
 
     `bare` does the least that keeps a message, `same` makes the round trips that the engine
-    makes, and `awaited` does so without holding up an event loop, where that is another.
+    makes. `other` makes them for the face that the client is not made for: without holding up an
+    event loop where it blocks, for a thread without one where it needs one.
     """
 
     title: str
@@ -43,11 +49,13 @@ class Engine(NamedTuple):
     same: Row
     peers: tuple[Row, ...]
     note: str
-    awaited: Row | None = None
+    other: Row
+    blocks: bool = False
+    """Whether the client blocks: then it is the async face that it is not made for."""
 
     def same_as(self, row: Row) -> Row:
-        """Return which bare client makes the same round trips as this row."""
-        return self.same if self.awaited is None or row != OURS else self.awaited
+        """Return which bare client makes the same round trips as this row, for the same face."""
+        return self.other if row == (OURS if self.blocks else OURS_BLOCKING) else self.same
 
 
 def _sqlite(folder: Path) -> Iterator[dict[str, Any]]:
@@ -94,6 +102,7 @@ ENGINES: Final = {
         "bare: apsw, one INSERT a message, WAL, synchronous FULL; the same: the size is asked for"
         " and noted as well, for the async face in threads",
         SAME_IN_THREADS,
+        blocks=True,
     ),
     "postgres": Engine(
         "PostgreSQL",
@@ -105,7 +114,8 @@ ENGINES: Final = {
             Row("langgraph_postgres", "langgraph PostgresSaver", "langgraph-postgres"),
         ),
         "bare: asyncpg, one prepared INSERT a message, fsync on; the same: the size is asked for"
-        " and noted as well",
+        " and noted as well, for the blocking face from a thread",
+        Row("same_postgres_blocking", "asyncpg, the same, from a thread"),
     ),
     "redis": Engine(
         "Valkey",
@@ -114,7 +124,8 @@ ENGINES: Final = {
         Row("same_redis", "redis-py, the same scripts"),
         (Row("openai_redis", "openai-agents RedisSession", "openai-agents-servers"),),
         "bare: redis-py with hiredis, one APPEND a message, appendfsync always; the same: a script"
-        " that asks for the size and notes it as well",
+        " that asks for the size and notes it as well, for the blocking face from a thread",
+        Row("same_redis_blocking", "redis-py, the same, from a thread"),
     ),
     "s3": Engine(
         "S3 (SeaweedFS)",
@@ -123,7 +134,8 @@ ENGINES: Final = {
         Row("same_s3", "obstore, the same PUTs"),
         (),
         "bare: obstore, one conditional PUT of the message alone; the same: of a tail that grows"
-        " to 32 KiB",
+        " to 32 KiB, for the blocking face from a thread",
+        Row("same_s3_blocking", "obstore, the same, from a thread"),
     ),
 }
 COLUMNS: Final = ("append, /s", "read 1,000, ms", "last 20, ms")
@@ -134,18 +146,17 @@ def main() -> int:
     """Measure what was asked for, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
     parser.add_argument("--engine", nargs="+", default=list(ENGINES), choices=list(ENGINES))
-    parser.add_argument("--quick", action="store_true", help="one repetition, no peers")
+    parser.add_argument("--quick", action="store_true", help="one turn, no peers")
     parser.add_argument("--out", type=Path, help="a folder for engines.md")
     given = parser.parse_args()
     from servers.seaweed import ENVIRONMENT
 
     # Now, for the processes of the rows live through all engines.
     os.environ.update(ENVIRONMENT)
-    scale = QUICK if given.quick else FULL
-    with Bench(scale, None) as bench:
+    with Bench(QUICK if given.quick else FULL, None) as bench:
         lines = ["# Engines beside their bare clients", "", *machine(bench), ""]
         for name in given.engine:
-            lines += _table(bench, scale, ENGINES[name], peers=not given.quick)
+            lines += _table(bench, ENGINES[name], peers=not given.quick)
     text = "\n".join(lines).rstrip() + "\n"
     sys.stdout.write(text)
     if given.out is not None:
@@ -153,44 +164,48 @@ def main() -> int:
     return 0
 
 
-def _table(bench: Bench, scale: Scale, engine: Engine, *, peers: bool) -> list[str]:
-    own = [OURS, OURS_BLOCKING]
-    bare = [row for row in (engine.bare, engine.same, engine.awaited) if row is not None]
-    rows = [row for row in (*own, *bare, *(engine.peers if peers else ())) if bench.available(row)]
-    found: dict[str, list[list[float]]] = {row.label: [] for row in rows}
-    said: dict[str, str] = {}
+def _table(bench: Bench, engine: Engine, *, peers: bool) -> list[str]:
+    wanted = [OURS, OURS_BLOCKING, engine.bare, engine.same, engine.other]
+    rows = [row for row in (*wanted, *(engine.peers if peers else ())) if bench.available(row)]
+    found: dict[Row, list[list[float]]] = {row: [] for row in rows}
     # On the disk that is to be measured, not in memory.
     with tempfile.TemporaryDirectory() as at, served(engine, Path(at)) as settings:
-        for repetition in range(1 if not peers else scale.repetitions):
-            turn = repetition % len(rows)
-            for row in rows[turn:] + rows[:turn]:
-                given = settings.get("ours" if row in own else "theirs", {})
-                if row == engine.awaited:
-                    given = {**given, "threads": True}
-                try:
-                    found[row.label].append(_measure(bench, row, given))
-                except RuntimeError as error:
-                    said[row.label] = str(error)
-                sys.stderr.write(f"{engine.title}: {row.label}: {found[row.label][-1:]}\n")
+        filled = {row: _fill(bench, row, _settings(row, settings)) for row in rows}
+        for turn in range(TURNS if peers else 1):
+            first = turn % len(rows)
+            for row in rows[first:] + rows[:first]:
+                found[row].append(_measure(bench, row, filled[row]))
+                sys.stderr.write(f"{engine.title}: {row.label}: {found[row][-1:]}\n")
     lines = [f"## {engine.title}", "", f"{engine.note}.", ""]
     lines += [f"| | {' | '.join((*COLUMNS, *RATIOS))} |"]
     lines += ["|---|" + "--:|" * len((*COLUMNS, *RATIOS))]
     for row in rows:
-        if not found[row.label]:
-            lines.append(f"| {row.label} | {said[row.label]} {'| ' * len(RATIOS)}| | |")
-            continue
-        mine, limit, same = (
-            _medians(found[one.label]) for one in (row, engine.bare, engine.same_as(row))
-        )
-        spread = [f"{min(v):,.1f}-{max(v):,.1f}" for v in zip(*found[row.label], strict=True)]
-        cells = [f"{value:,.1f} ({span})" for value, span in zip(mine, spread, strict=True)]
-        lines.append(
-            f"| {row.label} | {' | '.join(cells)} |"
-            f" {mine[0] / limit[0]:.2f} | {mine[0] / same[0]:.2f} |"
-            f" {limit[1] / mine[1]:.2f} | {same[1] / mine[1]:.2f} |"
-        )
+        cells = [_cell([turn[column] for turn in found[row]]) for column in range(len(COLUMNS))]
+        limits = (found[engine.bare], found[engine.same_as(row)])
+        ratios = [_ratio(found[row], limit, 0) for limit in limits]
+        ratios += [_ratio(limit, found[row], 1) for limit in limits]
+        lines.append(f"| {' | '.join([row.label, *cells, *ratios])} |")
     used = [versions(row) for row in rows if row.environment]
     return [*lines, "", *(f"{text}. " for text in dict.fromkeys(used)), ""]
+
+
+def _settings(row: Row, settings: dict[str, Any]) -> dict[str, Any]:
+    given = settings.get("ours" if row in (OURS, OURS_BLOCKING) else "theirs", {})
+    return {**given, "threads": True} if row == SAME_IN_THREADS else given
+
+
+def _cell(values: list[float]) -> str:
+    """Return the median, and between what half of the values lie."""
+    if len(values) < 2:
+        return f"{values[0]:,.1f}"
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{median:,.1f} ({low:,.1f}-{high:,.1f})"
+
+
+def _ratio(one: list[list[float]], other: list[list[float]], column: int) -> str:
+    """Return the median of the ratios of each turn."""
+    ratios = [mine[column] / limit[column] for mine, limit in zip(one, other, strict=True)]
+    return f"{statistics.median(ratios):.2f}"
 
 
 @contextmanager
@@ -199,31 +214,39 @@ def served(engine: Engine, folder: Path) -> Iterator[dict[str, Any]]:
     yield from engine.serve(folder)
 
 
-def _measure(bench: Bench, row: Row, settings: dict[str, Any]) -> list[float]:
+def _fill(bench: Bench, row: Row, settings: dict[str, Any]) -> Params:
+    """Make the sessions that are read, and return where they are."""
+    folder = bench.home / f"filled-{row.name}-{len(settings)}"
+    given = {"folder": str(folder / "store"), "settings": settings}
+    for session, count in [("short", 1), *((name, MESSAGES) for name in LONG)]:
+        _good(bench.ask(row, "fill", {**given, "session": session, "count": count}))
+    return given
+
+
+def _measure(bench: Bench, row: Row, filled: Params) -> list[float]:
     """Return appends a second, and how many ms it takes to read all and the last."""
     with bench.scratch() as folder:
-        given = {"folder": str(folder / "store"), "settings": settings}
+        given = {"folder": str(folder / "store"), "settings": filled["settings"]}
         append = _good(
             bench.ask(row, "append", {**given, "count": 100_000, "budget": APPEND_SECONDS})
         )
-    with bench.scratch() as folder:
-        given = {"folder": str(folder / "store"), "settings": settings, "session": "long"}
-        _good(bench.ask(row, "fill", {**given, "count": MESSAGES}))
-        _good(bench.ask(row, "fill", {**given, "session": "short", "count": 1}))
-        read = _good(bench.ask(row, "read", {**given, "after": "short", "expect": MESSAGES}))
-        last = _good(bench.ask(row, "last", {**given, "expect": MESSAGES}))
+    reads = [
+        _good(
+            bench.ask(
+                row, "read", {**filled, "session": name, "after": "short", "expect": MESSAGES}
+            )
+        )["seconds"]
+        for name in LONG
+    ]
+    last = _good(bench.ask(row, "last", {**filled, "session": LONG[0], "expect": MESSAGES}))
     rate = append["operations"] / append["seconds"]
-    return [rate, read["seconds"] * 1e3, last["seconds"] * 1e3]
+    return [rate, statistics.median(reads) * 1e3, last["seconds"] * 1e3]
 
 
 def _good(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer or not answer.get("valid", True):
         raise RuntimeError(str(answer.get("error") or answer.get("why")))
     return answer
-
-
-def _medians(values: list[list[float]]) -> list[float]:
-    return [statistics.median(column) for column in zip(*values, strict=True)]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,16 @@
+"""The round trips of `same_s3`, asked for by a thread that has no event loop."""
+
+from pathlib import Path
+
+from benchmarks.kit.chat import serve_chat
+from benchmarks.kit.elsewhere import Elsewhere
+from benchmarks.rows.same_s3 import Row
+
+
+def elsewhere(folder: Path, url: str) -> Elsewhere:
+    """Return the row, with its loop in another thread."""
+    return Elsewhere(lambda: Row(folder, url))
+
+
+if __name__ == "__main__":
+    serve_chat(elsewhere)
