@@ -21,7 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 OF_ENGINES = {
     row
     for engine in engines.ENGINES.values()
-    for row in (engines.OURS, engines.OURS_BLOCKING, engine.bare, engine.same, engine.other, *engine.peers)
+    for row in (
+        engines.OURS,
+        engines.OURS_BLOCKING,
+        engine.bare,
+        engine.same,
+        engine.other,
+        *engine.peers,
+    )
 }
 
 

@@ -156,7 +156,7 @@ class TestDeletesInTheMidst:
     def test_a_reader_of_all_at_once_sees_all_or_nothing(
         self, doomed: Doomed, session: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(session_log, "CHUNK_BYTES", 10_000)
+        monkeypatch.setattr(jsonl_file, "CHUNK_BYTES", 10_000)
 
         # It looks once, so nothing goes before a second look.
         assert len(run(doomed(2).get_messages(session))) == 9

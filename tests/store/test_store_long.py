@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from session_store import Message, MessageNotFoundError
+from session_store.jsonl import file as jsonl_file
 from session_store.jsonl.lines import close_line
 from session_store.model.messages import encode_message
+from session_store.runtime import run
 from session_store.sync import Session, SessionStore
 
 Open = Callable[..., SessionStore]
@@ -116,6 +118,36 @@ def test_an_answer_to_a_message_far_back_is_on_the_branch_that_ended_there(
     assert aside.branch is None
     assert on_main.branch == "main"
     assert tip.branch == "tried"
+
+
+def test_who_reads_every_message_for_the_first_time_reads_the_log_once(
+    open_store: Open, chat: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl_file, "CHUNK_BYTES", 60_000)
+    said = fill(chat, 100)
+    later = open_store()
+    later.init()
+    files = later._engine._files
+    size = run(files.stat(f"{chat.id}/messages.jsonl")).size
+    pieces: list[int] = []
+    read = files.read
+
+    async def counted(path: str, *rest: Any) -> bytes:
+        data = await read(path, *rest)
+        if path.endswith("messages.jsonl"):
+            pieces.append(len(data))
+        return data
+
+    monkeypatch.setattr(files, "read", counted)
+
+    assert later.get_messages(chat.id) == said
+
+    # The last line of a piece, and what there is of the next, is read again with the next piece.
+    assert len(pieces) > 5
+    assert size <= sum(pieces) < size + len(pieces) * 2 * (len(LONG) + 300)
+    pieces.clear()
+    assert later.get_messages(chat.id) == said
+    assert sum(pieces) == 0
 
 
 CONTROLS: list[dict[str, Any]] = [

@@ -164,7 +164,7 @@ class JSONLFile(Generic[R]):
     ) -> AsyncGenerator[list[Entry[S]], None]:
         """Feed `scanner` up to `end` (None: to the end of the file), yielding what it settles.
 
-        With `end` it raises `NotFoundError` if the file is gone.
+        No file is an empty one, unless `end` is given; one that goes meanwhile is `NotFoundError`.
         """
         want = CHUNK_BYTES
         while end is None or scanner.position < end:
@@ -173,7 +173,7 @@ class JSONLFile(Generic[R]):
             try:
                 data = await self._files.read(self.path, start, stop)
             except NotFoundError:
-                if end is None:
+                if end is None and not scanner.position:
                     return
                 raise
             last = stop == end or len(data) < stop - start
@@ -204,17 +204,6 @@ class JSONLFile(Generic[R]):
                 if batch is None or (block.entries and block.entries[0][0] == block.start):
                     return block
             want *= 4
-
-    async def read_small(self, most: int) -> tuple[Block[R], int] | None:
-        """Return all records, and the size of the file; None if it has more than `most` bytes.
-
-        One call, and no file is an empty one.
-        """
-        try:
-            data = await self._files.read(self.path, 0, most + 1)
-        except NotFoundError:
-            data = b""
-        return (self._block(0, data, None, None), len(data)) if len(data) <= most else None
 
     def _block(
         self,

@@ -62,11 +62,12 @@ class Scanner(Generic[R]):
     It may have a method `many` for speed, which turns lines (each with its LF) into as many
     records, or raises `ValueError` if any of them needs a closer look: it is foreign, or a seal.
     `position` is where the next bytes must begin; `settled` is the boundary before which
-    nothing can change any more (a pending batch begins there).
+    nothing can change any more (a pending batch begins there), and `seen` is where the bytes
+    ended that were fed last, a line without its LF included.
     """
 
     def __init__(self, decode: Callable[[bytes, int], R], offset: int = 0) -> None:
-        self.position = offset
+        self.position = self.seen = offset
         self.damage: list[Damage] = []
         self._decode = decode
         self._many: Callable[[list[bytes]], list[R]] | None = getattr(decode, "many", None)
@@ -91,6 +92,7 @@ class Scanner(Generic[R]):
 
         Unless it is the `last` there is, its last line waits for what follows: a seal, perhaps.
         """
+        self.seen = self.position + len(data)
         found = self._feed_at_once(data, last=last)
         return self._feed_closely(data, last=last) if found is None else found
 

@@ -130,17 +130,26 @@ class SessionLog:
         return held
 
     async def refresh(self, *, whole: bool = False) -> None:
-        """Read what has been added since the last look; with `whole`, all of a small log at once.
+        """Read what has been added since the last look; of a log not yet known its end.
 
-        That saves who wants every message a second reading; it is no promise.
+        With `whole` it is read from its beginning, which saves who wants every message a second
+        reading, and with a small log the question for its size.
         """
         if whole and self._scanner is None:
-            read = await self.file.read_small(CHUNK_BYTES)
-            if read is not None:
-                self.forget()
-                self._begin(*read)
-                return
-        await self.catch_up(await self.file.size())
+            await self._read_whole()
+        else:
+            await self.catch_up(await self.file.size())
+
+    async def _read_whole(self) -> None:
+        self.forget()
+        self.nodes, self.messages = Nodes(), []
+        scanner = Scanner(read_message)
+        async for entries in self.file.scan(scanner):
+            self._take(entries)
+            self._fold()
+            await self._runtime.sleep(0)  # a long read lets others run
+        # Last: a reading that was broken off has not happened.
+        self._scanner, self.size = scanner, scanner.seen
 
     async def catch_up(self, size: int) -> None:
         """Read on up to `size`; a log that has become shorter is read anew."""
