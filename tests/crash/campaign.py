@@ -29,6 +29,7 @@ AMOUNTS: dict[str, tuple[int, int]] = {
     "sigkill": (10_000, 200),
     "sigstop": (1_000, 20),
     "simulation": (1_000_000, 20_000),
+    "servers": (200, 3),
     "soak": (1_200, 30),
 }
 """How much of each: in full, and short. 0, or a campaign that is not named: all there is."""

@@ -70,10 +70,10 @@ class Writers:
 
     def await_appends(self, count: int) -> None:
         """Return when so many more appends have been acknowledged."""
-        enough = self._acknowledged() + count
-        there = lambda: self._acknowledged() >= enough  # noqa: E731
+        enough = self.acknowledged + count
+        there = lambda: self.acknowledged >= enough  # noqa: E731
         wait_until(lambda: there() or bool(self._errors()), PATIENCE_SECONDS)
-        assert there(), f"{self._acknowledged()} of {enough} appends\n{self._errors()}"
+        assert there(), f"{self.acknowledged} of {enough} appends\n{self._errors()}"
 
     def judge(self) -> list[str]:
         """Return every broken promise as a sentence, seen by a process that has just come."""
@@ -87,7 +87,9 @@ class Writers:
         texts = [path.read_text() for path in sorted(self._folder.glob("*.notes"))]
         return History.merged(*(text.splitlines(keepends=True) for text in texts))
 
-    def _acknowledged(self) -> int:
+    @property
+    def acknowledged(self) -> int:
+        """How many appends have been acknowledged."""
         operations = self.history().operations
         return sum(one.outcome == "ok" and one.kind in APPENDS for one in operations)
 
