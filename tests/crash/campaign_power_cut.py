@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from disk_campaign import Tally, arguments, say
 from disk_children import Child, Numbers, wait_until
@@ -31,6 +32,7 @@ from disk_work import Notes, Worker, open_store, rotate_often
 from session_store.testing.history import APPENDS, NEVER, History
 
 KINDS = ("ext4", "xfs")
+KEEPERS = {"a folder": "store", "SQLite": "store.db"}
 WRITERS = 2
 CUTS_A_LIFE = 8
 LEAST_ACKNOWLEDGED = 6
@@ -41,7 +43,8 @@ def main() -> int:
     """Run the campaign."""
     args = arguments(__doc__ or "", 200)
     last = args.seed + args.amount - 1
-    tally = Tally("power_cut", "power cuts", seeds=f"{args.seed}-{last} of each file system")
+    seeds = f"{args.seed}-{last} of each file system, of a folder and of SQLite"
+    tally = Tally("power_cut", "power cuts", seeds=seeds)
     try:
         own_mounts()
     except OSError as error:
@@ -52,18 +55,37 @@ def main() -> int:
         if reason is not None:
             tally.skipped.append(reason)
             continue
-        tally.control(
-            f"{kind}, nothing is synced",
-            lambda control, kind=kind: live_through(kind, args.seed, CUTS_A_LIFE, control, True),
-        )
-        for seed in range(args.seed, last + 1, CUTS_A_LIFE):
-            live_through(kind, seed, min(CUTS_A_LIFE, last + 1 - seed), tally, False)
-        say(f"{kind}: {tally.counts[kind]} power cuts, {tally.violations} violations")
+        for keeper, name in KEEPERS.items():
+            subject = Subject(kind, keeper, name)
+            tally.control(
+                f"{subject.title}, nothing is synced",
+                lambda control, subject=subject: live_through(
+                    subject, args.seed, CUTS_A_LIFE, control, True
+                ),
+            )
+            for seed in range(args.seed, last + 1, CUTS_A_LIFE):
+                live_through(subject, seed, min(CUTS_A_LIFE, last + 1 - seed), tally, False)
+            cuts = tally.counts[subject.title]
+            say(f"{subject.title}: {cuts} power cuts, {tally.violations} violations")
     return tally.finish()
 
 
-def live_through(kind: str, seed: int, cuts: int, tally: Tally, unsafe: bool) -> None:
+class Subject(NamedTuple):
+    """A file system, and what stands on it."""
+
+    kind: str
+    keeper: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What the counts go by."""
+        return f"{self.kind}, {self.keeper}"
+
+
+def live_through(subject: Subject, seed: int, cuts: int, tally: Tally, unsafe: bool) -> None:
     """Cut the power under one store, again and again."""
+    kind = subject.kind
     with scratch() as folder:
         image = make_image(folder / "image", kind)
         files: list[Path] = []
@@ -72,11 +94,11 @@ def live_through(kind: str, seed: int, cuts: int, tally: Tally, unsafe: bool) ->
             copy_sparse(image, folder / "next")
             image = (folder / "next").replace(image)
             with _mounted(folder, image, kind) as place:
-                acknowledged = _cut_once(place, folder, files, seed + cut, unsafe)
+                acknowledged = _cut_once(place / subject.name, folder, files, seed + cut, unsafe)
             with _mounted(folder, image, kind) as place:
                 notes = folder / f"judge-{cut}"
                 verdict = judge(
-                    place / "store",
+                    place / subject.name,
                     _as_of_the_cut(gathered(*files)),
                     notes=notes,
                     clock=time.monotonic,
@@ -84,14 +106,14 @@ def live_through(kind: str, seed: int, cuts: int, tally: Tally, unsafe: bool) ->
                 )
             files.append(notes)
             verdict.violations += _answered_after(gathered(*files))
-            tally.judged(f"{kind} {seed + cut}", verdict)
-            tally.counts[kind] += 1
+            tally.judged(f"{subject.title} {seed + cut}", verdict)
+            tally.counts[subject.title] += 1
             tally.counts["acknowledged"] += acknowledged
             if verdict.violations:
                 return  # the rest would only tell of it again
 
 
-def _cut_once(place: Path, folder: Path, files: list[Path], seed: int, unsafe: bool) -> int:
+def _cut_once(root: Path, folder: Path, files: list[Path], seed: int, unsafe: bool) -> int:
     """Let writers work, cut the power and return how many messages were acknowledged."""
     chance = random.Random(seed)
     acknowledged = Numbers(WRITERS)
@@ -100,9 +122,7 @@ def _cut_once(place: Path, folder: Path, files: list[Path], seed: int, unsafe: b
         for number in range(WRITERS):
             notes = folder / f"notes-{seed}-{number}"
             files.append(notes)
-            work = _writer(
-                place / "store", notes, f"writer{seed}-{number}", seed, acknowledged, unsafe
-            )
+            work = _writer(root, notes, f"writer{seed}-{number}", seed, acknowledged, unsafe)
             writers.append(Child(lambda work=work, number=number: work(number)))
         least = LEAST_ACKNOWLEDGED + int(chance.expovariate(1 / 30))
         wait_until(
@@ -116,7 +136,7 @@ def _cut_once(place: Path, folder: Path, files: list[Path], seed: int, unsafe: b
         notes = Notes(folder / f"cut-{seed}", time.monotonic)
         files.append(folder / f"cut-{seed}")
         cut = notes.history.begin(f"power{seed}", "power_cut")
-        cut_power(place)
+        cut_power(root.parent)
         cut.ok()
     finally:
         for writer in writers:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from session_store.engines.sqlite import database
+from session_store.engines.sqlite.files import SQLiteFileSystem
 from session_store.errors import (
     AppendUnknownError,
     FileSystemError,
@@ -23,6 +25,7 @@ from session_store.sync import SessionStore
 from session_store.testing.history import History, Operation
 
 SMALL_JOURNAL_BYTES = 4_000
+FEW_PAGES = 60
 KEYS = 6
 
 
@@ -44,15 +47,20 @@ class Notes:
 
 
 def open_store(root: Path, **config: Any) -> SessionStore:
-    """Return the store in the folder `root`; calls against a dead disk are given up soon."""
+    """Return the store in the folder `root`, or in the SQLite database if it ends in `.db`.
+
+    Calls against a dead disk are given up soon.
+    """
     settings: dict[str, Any] = {"io_timeout_ms": 2_000, "index_save_delay_ms": 5} | config
-    files = RealFileSystem(root, io_timeout_ms=settings["io_timeout_ms"])
+    kind = SQLiteFileSystem if root.suffix == ".db" else RealFileSystem
+    files = kind(root, io_timeout_ms=settings["io_timeout_ms"])
     return SessionStore(files, StoreConfig(**settings))
 
 
 def rotate_often() -> None:
-    """Let this process begin a new journal of the index after a few changes."""
+    """Let this process begin a new journal of the index, or move SQLite's, after a few changes."""
     rotation.ROTATE_BYTES = SMALL_JOURNAL_BYTES  # type: ignore[misc]
+    database.CHECKPOINT_PAGES = FEW_PAGES  # type: ignore[misc]
 
 
 class Worker:

@@ -74,8 +74,9 @@ class Logs:
             log.users -= 1
             log.charged_at = log.size
             if self._logs.get(log.session_id) is log:
-                self._held += log.cost - log.charged
-                log.charged = log.cost
+                cost = log.cost
+                self._held += cost - log.charged
+                log.charged = cost
             if self._held > self._max_bytes:
                 self._trim()
 
