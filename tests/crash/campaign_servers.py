@@ -11,6 +11,8 @@ import asyncio
 import json
 import os
 import random
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +26,15 @@ from disk_children import end_politely_on_sigterm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 
-from servers import PostgresServer, Proxy, SeaweedServer, ValkeyCluster, ValkeyServer
+from servers import (
+    PostgresServer,
+    Proxy,
+    SeaweedServer,
+    ValkeyCluster,
+    ValkeyServer,
+    children_of,
+    wait_until,
+)
 from servers.seaweed import ENVIRONMENT
 from writers_kit import Writers
 
@@ -35,6 +45,10 @@ ROUND = 10
 BETWEEN = 40
 """Appends that are acknowledged before each."""
 WRITERS = 3
+
+SYNCING = (PostgresServer, ValkeyServer)
+"""Servers that are one process, or its children, and sync before they answer."""
+PATIENCE_SECONDS = 30
 
 Harm = Callable[[Any, list[Proxy], Writers], None]
 
@@ -75,10 +89,26 @@ def break_links(_server: Any, proxies: list[Proxy], _writers: Writers) -> None:
         proxy.heal()
 
 
+def fail_sync(server: Any, _proxies: list[Proxy], _writers: Writers) -> None:
+    """Let the next sync of each of its processes fail; a server that is honest ends of it."""
+    at = server.pid
+    pids = [part for pid in (at, *children_of(at)) for part in ("-p", str(pid))]
+    inject = "inject=fsync,fdatasync:error=EIO:when=1"
+    command = ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", inject, *pids]
+    ended = lambda: not server.is_running() or "PANIC" in server.log()  # noqa: E731
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
+        there = wait_until(ended, PATIENCE_SECONDS)
+        tracer.terminate()
+    assert there, f"it goes on after a sync that failed\n{server.log()}"
+    server.forget_log()
+    server.restart()
+
+
 HARMS: dict[str, Harm] = {
     "server killed": kill_server,
     "writer killed": kill_writer,
     "links broken": break_links,
+    "sync failed": fail_sync,
 }
 
 
@@ -152,8 +182,11 @@ def main() -> int:
     random.seed(given.seed)
     harms = acknowledged = 0
     found: list[str] = [f"control: {one}" for one in control()]
+    skipped = [] if shutil.which("strace") else ["failing syncs of servers: no strace"]
     for name, kind in KINDS.items():
         for title, harm in HARMS.items():
+            if harm is fail_sync and (skipped or kind.server not in SYNCING):
+                continue
             more, wrong = rounds(kind, harm, given.amount)
             print(f"{name}, {title} {given.amount} times: {more} acknowledged", flush=True)
             harms += given.amount
@@ -161,8 +194,9 @@ def main() -> int:
             found += [f"{name}, {title}: {one}" for one in wrong]
     for one in found:
         print(one, flush=True)
-    facts = {"unit": f"harms, {acknowledged} acknowledged", "amount": harms}
-    print(json.dumps({**facts, "violations": len(found), "seeds": str(given.seed)}))
+    facts: dict[str, Any] = {"unit": f"harms, {acknowledged} acknowledged", "amount": harms}
+    facts |= {"violations": len(found), "seeds": str(given.seed), "skipped": skipped}
+    print(json.dumps(facts))
     return 1 if found else 0
 
 

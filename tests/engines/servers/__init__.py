@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from .base import Server, free_ports, wait_until
+from .base import Server, children_of, free_ports, wait_until
 from .postgres import PostgresServer
 from .proxy import Proxy
 from .seaweed import SeaweedServer
@@ -19,6 +19,7 @@ __all__ = [
     "Server",
     "ValkeyCluster",
     "ValkeyServer",
+    "children_of",
     "free_ports",
     "shared",
     "wait_until",

@@ -106,7 +106,7 @@ class Server:
         # Stopped first: what it started after we looked would be left behind.
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGSTOP)
-        family = _descendants(self._process.pid)
+        family = children_of(self._process.pid)
         _be_the_parent_of_orphans()
         for pid in (self._process.pid, *family):
             with suppress(ProcessLookupError):
@@ -124,13 +124,13 @@ class Server:
     def pause(self) -> None:
         """Stop it in its tracks: connections stay, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
-        for pid in _descendants(self.pid):
+        for pid in children_of(self.pid):
             with suppress(ProcessLookupError):  # it ends its workers as it likes
                 os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for pid in _descendants(self.pid):
+        for pid in children_of(self.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         os.kill(self.pid, signal.SIGCONT)
@@ -144,6 +144,10 @@ class Server:
         """Return the end of what it said."""
         said = self.folder / "server.log"
         return said.read_text("utf-8", "replace")[-LOG_BYTES:] if said.exists() else ""
+
+    def forget_log(self) -> None:
+        """Empty what it has said."""
+        (self.folder / "server.log").write_bytes(b"")
 
     def _launch(self) -> subprocess.Popen[bytes]:
         with (self.folder / "server.log").open("ab") as log:
@@ -192,8 +196,8 @@ def wait_until(happened: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def _descendants(leader: int) -> list[int]:
-    """Return the children of a process and theirs: PostgreSQL's lead groups of their own."""
+def children_of(leader: int) -> list[int]:
+    """Return the children of a process, and theirs: PostgreSQL's lead groups of their own."""
     parents: dict[int, int] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
