@@ -94,7 +94,7 @@ class UnavailableError(FileSystemError, TimeoutError):
     retryable = True
 
     def __init__(self, path: str, reason: str, *, unknown: bool = False) -> None:
-        super().__init__(path, f"{path!r} is unavailable: {reason}")
+        super().__init__(path, f"{_shown(path)} is unavailable: {reason}")
         self.reason = reason
         self.unknown = unknown
 
@@ -106,7 +106,7 @@ class StorageFullError(FileSystemError):
     retryable = True
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, f"no room to write {path!r}: {reason}")
+        super().__init__(path, f"no room to write {_shown(path)}: {reason}")
         self.reason = reason
 
 
@@ -317,7 +317,7 @@ class CorruptionError(SessionStoreError, ValueError):
     code = "corruption"
 
     def __init__(self, path: str, offset: int, reason: str) -> None:
-        super().__init__(f"{path} at byte {offset}: {reason}")
+        super().__init__(f"{path or 'the storage'} at byte {offset}: {reason}")
         self.path = path
         self.offset = offset
         self.reason = reason
@@ -331,6 +331,11 @@ class MissingExtraError(SessionStoreError, ImportError):
     def __init__(self, extra: str) -> None:
         super().__init__(f"this needs an extra: pip install 'session-store[{extra}]'")
         self.extra = extra
+
+
+def _shown(path: str) -> str:
+    """Return the path as a message names it; what concerns all files at once has none."""
+    return repr(path) if path else "the storage"
 
 
 def _short(value: object) -> str:
