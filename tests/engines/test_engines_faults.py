@@ -404,4 +404,3 @@ def test_the_blocking_face_works_from_many_threads(url: str) -> None:
                 pool.map(lambda n: store.append(session_id, message(f"m-{n}")).id, range(80))
             )
         assert sorted(one.id for one in store.get_messages(session_id)) == sorted(made)
-
