@@ -1,136 +1,105 @@
-"""Ordinary threads drive coroutines that suspend."""
+"""Threads that wait for coroutines: each gets its own answer, and nobody waits for ever."""
 
 import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from session_store.errors import ClosedError
 from session_store.event_loop import LoopThread
 
 
 @pytest.fixture
-def driver() -> Iterator[LoopThread]:
-    driver = LoopThread()
-    yield driver
-    driver.stop()
+def loops() -> Iterator[LoopThread]:
+    loops = LoopThread()
+    yield loops
+    loops.stop()
 
 
-async def later(answer: int) -> int:
+async def later(value: Any) -> Any:
     await asyncio.sleep(0)
-    return answer
+    return value
 
 
-async def count(ended: list[str]) -> AsyncGenerator[int, None]:
-    try:
-        for number in range(3):
-            yield await later(number)
-    finally:
-        ended.append("closed")
+def test_each_thread_gets_its_own_answer(loops: LoopThread) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: loops.run(later(number)), range(400)))
+
+    assert answers == list(range(400))
 
 
-def test_the_result_and_the_error_of_a_coroutine_come_back(driver: LoopThread) -> None:
+def test_an_error_comes_to_who_asked(loops: LoopThread) -> None:
     async def fail() -> None:
-        await later(1)
-        raise LookupError("nothing")
+        raise ZeroDivisionError
 
-    assert driver.run(later(7)) == 7
-    with pytest.raises(LookupError, match="nothing"):
-        driver.run(fail())
+    with pytest.raises(ZeroDivisionError):
+        loops.run(fail())
 
-
-def test_many_threads_share_one_loop(driver: LoopThread) -> None:
-    loops: set[int] = set()
-
-    async def note() -> None:
-        loops.add(id(asyncio.get_running_loop()))
-
-    threads = [threading.Thread(target=lambda: driver.run(note())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(loops) == 1
+    assert loops.run(later(7)) == 7
 
 
-def test_a_generator_is_closed_by_whoever_leaves_it(driver: LoopThread) -> None:
-    ended: list[str] = []
-    items = driver.iterate(count(ended))
+def test_a_call_from_within_is_refused_instead_of_waiting_for_itself(loops: LoopThread) -> None:
+    async def call() -> None:
+        loops.run(later(1))
 
-    first = next(items)
-    assert not ended
-    items.close()  # type: ignore[attr-defined]
-
-    assert first == 0
-    assert ended == ["closed"]
-    assert list(driver.iterate(count(ended))) == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="cannot call that store"):
+        loops.run(call())
 
 
-def test_an_iterator_that_is_dropped_in_the_thread_itself_is_ended_there(
-    driver: LoopThread,
-) -> None:
-    ended: list[str] = []
-    held = [driver.iterate(count(ended))]
-    next(held[0])
+def test_what_waits_when_it_is_stopped_is_told_that_it_is_closed(loops: LoopThread) -> None:
+    begun = threading.Event()
 
-    async def drop() -> None:
-        held.clear()
+    async def forever() -> None:
+        begun.set()
+        await asyncio.Event().wait()
 
-    driver.run(drop())
-    driver.run(later(1))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(loops.run, forever())
+        assert begun.wait(10)
 
-    assert ended == ["closed"]
+        loops.stop()
+
+        with pytest.raises(ClosedError):
+            waiting.result(10)
 
 
-def test_an_interrupt_cancels_what_was_asked_for(driver: LoopThread) -> None:
-    cancelled = threading.Event()
-
-    async def wait() -> None:
+def test_whoever_asks_while_it_is_stopped_is_answered_or_told(loops: LoopThread) -> None:
+    def ask(number: int) -> Any:
         try:
-            await asyncio.sleep(0.05)
-            os.kill(os.getpid(), signal.SIGINT)  # lands in the main thread, which waits
-            await asyncio.sleep(60)
-        finally:
-            cancelled.set()
+            return loops.run(later(number))
+        except ClosedError:
+            return None
 
-    # A shell that runs the tests in the background has it ignored.
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, number) for number in range(400)]
+        for _ in range(20):
+            loops.stop()
+        answers = [one.result(10) for one in asked]
+
+    assert all(answer in (None, number) for number, answer in enumerate(answers))
+
+
+def test_a_thread_that_is_interrupted_leaves_no_call_behind(loops: LoopThread) -> None:
+    ended = threading.Event()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    async def interrupt_who_waits() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
     try:
         with pytest.raises(KeyboardInterrupt):
-            driver.run(wait())
+            loops.run(interrupt_who_waits())
     finally:
         signal.signal(signal.SIGINT, before)
 
-    assert cancelled.wait(10)
-
-
-def test_a_call_from_inside_is_refused_and_does_not_hang(driver: LoopThread) -> None:
-    async def ask() -> int:
-        return driver.run(later(1))
-
-    with pytest.raises(RuntimeError, match="cannot call that store"):
-        driver.run(ask())
-
-
-def test_a_child_has_a_thread_of_its_own(driver: LoopThread) -> None:
-    driver.run(later(1))
-
-    child = os.fork()
-    if not child:
-        os._exit(driver.run(later(42)))
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-    assert driver.run(later(2)) == 2
-
-
-def test_nothing_is_left_behind_when_it_has_been_stopped() -> None:
-    before = set(threading.enumerate())
-    driver = LoopThread()
-    driver.run(later(1))
-
-    driver.stop()
-
-    assert set(threading.enumerate()) == before
+    assert ended.wait(10)
+    assert loops.run(later(7)) == 7

@@ -1,7 +1,9 @@
 """The short way of an append: the same bytes, the same rules, and nothing half done."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,52 @@ def test_what_another_did_to_the_log_is_seen_first(
 
     assert landed == [session] * (1 + short)
     assert said.parent_id == mine.id
+    assert opened().get_messages(session)[-1] == said
+
+
+def test_a_size_that_the_disk_does_not_tell_is_left_to_the_long_way(
+    opened: Open, landed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = opened(), opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    store.append(session, SAID[0])
+    mine = other.append(session, SAID[0])
+
+    honest, looks = os.lseek, count()
+
+    def gone(*look: int) -> int:
+        if next(looks):
+            raise OSError(errno.EIO, "Input/output error")
+        return honest(*look)
+
+    with monkeypatch.context() as patched:
+        # As XFS does once it is shut down.
+        patched.setattr(os, "lseek", gone)
+        said = store.append(session, SAID[0])
+
+    assert landed == [session]
+    assert said.parent_id == mine.id
+    assert opened().get_messages(session)[-1] == said
+
+
+def test_a_message_that_landed_is_no_failure_where_the_index_cannot_be_looked_at(
+    opened: Open, landed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    session = store.resolve("key")
+    store.append(session, SAID[0])
+    honest = os.lseek
+
+    def gone(fd: int, *rest: int) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("messages.jsonl"):
+            return honest(fd, *rest)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "lseek", gone)
+    said = store.append(session, SAID[0])
+
+    assert landed == [session]
     assert opened().get_messages(session)[-1] == said
 
 

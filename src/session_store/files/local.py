@@ -134,8 +134,11 @@ class RealFileSystem:
     def size_now(self, path: str) -> int | None:
         """See `Direct.size_now`."""
         log = self._logs.peek(path)
-        # Not `fstat`, which takes four times as long to build its answer.
-        return None if log is None else os.lseek(log.descriptor.fd, 0, os.SEEK_END)
+        try:
+            # Not `fstat`, which takes four times as long to build its answer.
+            return None if log is None else os.lseek(log.descriptor.fd, 0, os.SEEK_END)
+        except OSError:
+            return None
 
     def read_now(self, path: str, start: int, end: int) -> bytes:
         """See `Direct.read_now`."""
