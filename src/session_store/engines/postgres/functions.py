@@ -231,7 +231,8 @@ DECLARE
 BEGIN
     PERFORM {s}.lock_top(id);
     LOOP
-        SELECT k.session INTO known FROM {s}.session_key AS k WHERE k.key = register.key;
+        SELECT k.session INTO known FROM {s}.session_key AS k
+        WHERE {s}.place_of(k.key) = {s}.place_of(register.key);
         IF known IS NOT NULL THEN
             RETURN known;
         END IF;
@@ -257,11 +258,12 @@ BEGIN
         RETURN false;
     END IF;
     IF NOT EXISTS (SELECT 1 FROM {s}.session_key AS k
-                   WHERE k.key = add_key.key AND k.session = add_key.id) THEN
+                   WHERE {s}.place_of(k.key) = {s}.place_of(add_key.key)
+                     AND k.session = add_key.id) THEN
         -- As the newest of its session, also if it named another before.
-        DELETE FROM {s}.session_key AS k WHERE k.key = add_key.key;
-        INSERT INTO {s}.session_key (key, session) VALUES (add_key.key, add_key.id)
-        ON CONFLICT ON CONSTRAINT session_key_key_key DO UPDATE SET session = add_key.id;
+        DELETE FROM {s}.session_key AS k WHERE {s}.place_of(k.key) = {s}.place_of(add_key.key);
+        INSERT INTO {s}.session_key AS k (key, session) VALUES (add_key.key, add_key.id)
+        ON CONFLICT ({s}.place_of(k.key)) DO UPDATE SET session = add_key.id;
     END IF;
     RETURN true;
 END $$;
