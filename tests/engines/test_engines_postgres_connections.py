@@ -190,7 +190,8 @@ async def test_kept_connections_that_fell_silent_cost_one_time_out(url: str) -> 
         async with opened(proxy.url, io_timeout_ms=700) as store:
             await store.resolve("k")
             pid = "SELECT pg_backend_pid(), pg_sleep(0.05)"
-            ask = store._files._connections.ask
+            files: Any = store._files
+            ask = files._connections.ask
             kept = {rows[0][0] for rows in await asyncio.gather(*(ask("", pid) for _ in range(5)))}
             assert len(kept) > 1
             proxy.stall()
@@ -222,6 +223,8 @@ def test_a_loop_that_ended_without_closing_keeps_no_connections(
         return int(found)
 
     assert asyncio.run(left()) <= 1
+    del store
+    gc.collect()
 
 
 async def test_a_link_that_falls_silent_before_it_listens_holds_nobody_up(
@@ -246,6 +249,47 @@ async def test_a_link_that_falls_silent_before_it_listens_holds_nobody_up(
                     with pytest.raises(UnavailableError):
                         await anext(heard)
             proxy.heal()
+
+
+async def test_an_append_needs_no_room_in_the_queue_of_notifications(
+    own_server: Callable[..., Any],
+) -> None:
+    server = own_server(PostgresServer, max_notify_queue_pages="64")
+    async with SessionStore.open(server.url) as store:
+        chat = await store.session("k")
+        await chat.append("user", "before")
+        heard = chat.subscribe()
+        assert (await anext(heard)).content == "before"
+        waiting = asyncio.ensure_future(anext(heard))
+        told = "SELECT count(*) FROM session_store.file WHERE told_until > 0"
+        while not (await execute(server.url, told))[0][0][0]:
+            await asyncio.sleep(0.01)
+
+        # Somebody listens, and looks at nothing while his transaction lasts.
+        idle = await asyncpg.connect(server.url)
+        await idle.execute("LISTEN other")
+        await idle.execute("BEGIN; SELECT 1")
+        many = "SELECT pg_notify('x', repeat('y' || n, 1000)) FROM generate_series(1, 300) AS n"
+        with pytest.raises(asyncpg.ProgramLimitExceededError):
+            await execute(server.url, *[many] * 100)
+        await chat.append("user", "after")
+
+        async with asyncio.timeout(30):
+            assert (await waiting).content == "after"
+        await heard.aclose()
+        await idle.close()
+
+
+async def test_prepared_statements_that_others_take_away_are_told(url: str) -> None:
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        files: Any = store._files
+        await chat.append("user", "before")
+        # As behind a pgbouncer that gives each transaction another connection.
+        await files._connections.ask("", "DEALLOCATE ALL")
+
+        with pytest.raises(ConfigError, match="statement_cache_size=0"):
+            await chat.append("user", "after")
 
 
 async def test_a_lock_whose_session_is_deleted_meanwhile_is_let_go_of(

@@ -37,8 +37,10 @@ _REFUSALS: Final = (
     asyncpg.UndefinedObjectError,
     asyncpg.InvalidParameterValueError,
     asyncpg.CantChangeRuntimeParamError,
-    asyncpg.ProtocolViolationError,
 )
+# The second is how a pgbouncer says it.
+_NO_ROOM: Final = (asyncpg.TooManyConnectionsError, asyncpg.ProtocolViolationError)
+_SHARED: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 _LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError)
 
 _FAILURES: Final = (
@@ -133,7 +135,7 @@ class Connections:
                 return connection
             try:
                 return await self.open()
-            except asyncpg.TooManyConnectionsError:
+            except _NO_ROOM:
                 if loop.time() + pause >= deadline:
                     raise
             await asyncio.sleep(pause)
@@ -212,6 +214,8 @@ class Connections:
             except _REFUSALS as error:
                 raise ConfigError("url", f"the server refuses it: {error}") from None
             except (asyncpg.CannotConnectNowError, *_LOST) as error:
+                if "unsupported startup parameter" in str(error):
+                    raise ConfigError("url", f"the pgbouncer refuses it: {error}") from None
                 starting = isinstance(error, asyncpg.CannotConnectNowError)
                 patient = starting or self._prepared
                 if not patient or loop.time() + RETRY_SECONDS >= deadline:
@@ -323,6 +327,10 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return CorruptionError(path, 0, reason)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return ConfigError("url", f"this user lacks a right: {reason}")
+    if isinstance(error, _SHARED):
+        return ConfigError(
+            "url", "a pgbouncer shares this connection with others: add ?statement_cache_size=0"
+        )
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         reason += (
             ": a replica, or a user who may only read; name the primary, or all hosts with "

@@ -87,7 +87,9 @@ BEGIN
 END $$;
 
 CREATE FUNCTION {s}.tell(number bigint, told_until bigint) RETURNS void LANGUAGE sql
-AS $$ SELECT pg_notify('{channel}', number::text) WHERE told_until > {s}.now_ms() $$;
+AS $$ SELECT pg_notify('{channel}', number::text)
+    -- With a full queue nothing could be committed; who waits looks for himself as well.
+    WHERE told_until > {s}.now_ms() AND pg_notification_queue_usage() < 0.5 $$;
 
 -- What `APPEND` comes to if there is no file, one of another size, or much to be put into it.
 CREATE FUNCTION {s}.append(folder text, name text, pieces bytea[], if_size bigint)
