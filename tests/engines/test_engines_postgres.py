@@ -330,6 +330,29 @@ async def test_without_prepared_statements_it_works_too(url: str) -> None:
         assert len(await chat.messages()) == 5
 
 
+async def test_a_long_session_is_removed_in_calls_that_are_short(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MOST_CHUNKS", 7)
+    left = f"SELECT count(*) FROM {name}.chunk"
+    async with SessionStore.open(url) as store:
+        for key in "abc":
+            chat = await store.session(key)
+            for number in range(20):
+                await chat.append("user", str(number))
+        await store.delete_session_by_key("a")
+        assert (await execute(url, left))[0][0][0] == 40
+
+        # This one's process died in the midst of it: the next who deletes removes the rest.
+        session_id = await store.resolve("b")
+        await execute(url, f"SELECT {name}.end_session('{session_id}')")
+        assert (await execute(url, left))[0][0][0] == 33
+        await store.delete_session_by_key("c")
+
+    assert (await execute(url, left))[0][0][0] == 0
+    assert (await execute(url, f"SELECT count(*) FROM {name}.dropped"))[0][0][0] == 0
+
+
 async def test_many_sessions_are_listed_by_their_indexes(url: str, name: str) -> None:
     async with SessionStore.open(url) as store:
         await store.resolve("k")

@@ -180,6 +180,28 @@ BEGIN
     RETURN found_row;
 END $$;
 
+-- Removes the chunks of files that are gone, but no more than fit into a time-out.
+CREATE FUNCTION {s}.drop_chunks(files bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM {s}.chunk WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid FROM {s}.chunk AS c WHERE c.file = ANY (files) LIMIT {most_chunks}));
+    INSERT INTO {s}.dropped SELECT number FROM unnest(files) AS number
+    WHERE EXISTS (SELECT 1 FROM {s}.chunk AS c WHERE c.file = number)
+    ON CONFLICT DO NOTHING;
+END $$;
+
+-- Goes on with that, and tells whether there may be more.
+CREATE FUNCTION {s}.sweep() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    -- Of two who sweep each takes another.
+    DELETE FROM {s}.dropped WHERE file = (
+        SELECT file FROM {s}.dropped LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING file INTO gone;
+    PERFORM {s}.drop_chunks(ARRAY[gone]);
+    RETURN gone IS NOT NULL;
+END $$;
+
 CREATE FUNCTION {s}.remove(folder text, name text, if_number bigint, if_changes bigint)
 RETURNS {s}.outcome LANGUAGE plpgsql AS $$
 DECLARE
@@ -198,11 +220,12 @@ BEGIN
     END IF;
     PERFORM {s}.tell(f.number, f.told_until) FROM {s}.file AS f WHERE f.number = found_row.number;
     DELETE FROM {s}.file WHERE number = found_row.number;
-    DELETE FROM {s}.chunk WHERE file = found_row.number;
+    PERFORM {s}.drop_chunks(ARRAY[found_row.number]);
     RETURN found_row;
 END $$;
 
-CREATE FUNCTION {s}.remove_tree(path text) RETURNS void LANGUAGE plpgsql AS $$
+-- Tells whether there is something to be swept.
+CREATE FUNCTION {s}.remove_tree(path text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     numbers bigint[];
 BEGIN
@@ -217,10 +240,11 @@ BEGIN
     )
     SELECT array_agg(gone.number) INTO numbers
     FROM gone, (SELECT count(*) FROM told) AS all_told;
-    DELETE FROM {s}.chunk WHERE file = ANY (numbers);
+    PERFORM {s}.drop_chunks(numbers);
     DELETE FROM {s}.folder AS f
     WHERE f.path = remove_tree.path
        OR (f.path >= remove_tree.path || '/' AND f.path < remove_tree.path || '0');
+    RETURN EXISTS (SELECT 1 FROM {s}.dropped);
 END $$;
 
 -- NULL: a session of this id was deleted.

@@ -22,6 +22,9 @@ VERSION: Final = len(_VERSIONS)
 
 OLDEST_SERVER: Final = 14
 
+MOST_CHUNKS: Final = 20_000
+"""So many are removed in one call: a few tenths of a second."""
+
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
 _RELATIONS: Final = (
@@ -54,6 +57,7 @@ class Schema:
             folder=FOLDER,
             file=FILE,
             place_bytes=PLACE_BYTES,
+            most_chunks=MOST_CHUNKS,
         )
 
     async def prepare(self, connection: Any) -> None:

@@ -31,6 +31,8 @@ REMOVE: Final = "SELECT status, number, changes, size, mtime_ms FROM {s}.remove(
 
 REMOVE_TREE: Final = "SELECT {s}.remove_tree($1)"
 
+SWEEP: Final = "SELECT {s}.sweep()"
+
 MAKE_FOLDER: Final = "SELECT {s}.mkdir($1)"
 
 FIND: Final = """

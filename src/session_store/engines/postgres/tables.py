@@ -32,6 +32,9 @@ CREATE TABLE {s}.chunk (
 );
 -- Uncompressed: a part of it can be read without the rest, and an append compresses nothing.
 ALTER TABLE {s}.chunk ALTER COLUMN data SET STORAGE EXTERNAL;
+CREATE TABLE {s}.dropped (
+    file bigint PRIMARY KEY -- it is gone, and some of its chunks are not yet
+);
 """
 
 
