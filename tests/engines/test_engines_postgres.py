@@ -1,6 +1,7 @@
 """PostgreSQL as teams meet it: rights, versions, schemas of others, SQL, many sessions."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
 from secrets import token_hex
 from typing import Any
@@ -79,6 +80,145 @@ async def test_the_view_shows_every_line_of_a_large_batch_and_of_a_damaged_log(
 
     assert [row["length"] for row in rows] == [700_000] * 4 + [None, 5]
     assert [row["timestamp"] is None for row in rows] == [False] * 4 + [True, False]
+
+
+async def test_the_view_leaves_out_what_is_damaged_and_nothing_around_it(
+    url: str, name: str
+) -> None:
+    lines = [
+        b'{"id":"m-%d","parentId":null,"type":"user","content":"Gr\xc3\xbc\xc3\x9fe \\\\"}' % n
+        for n in range(4)
+    ]
+    async with SessionStore.open(url) as store:
+        chat = await store.session("k")
+        # As `copy` brings a log: damage and all in one piece.
+        damaged = b"\0" * 50, b'{"id":"bad","type":"user","content":"\xff"}'
+        log = [lines[0], damaged[0], lines[1], damaged[1], *lines[2:], b""]
+        await store._files.append(f"{chat.id}/messages.jsonl", b"\n".join(log))
+
+    [rows] = await execute(url, f"SELECT message_id, text FROM {name}.messages ORDER BY position")
+
+    assert [row["message_id"] for row in rows] == ["m-0", "m-1", "bad", "m-2", "m-3"]
+    assert {row["text"] for row in rows if row["message_id"] != "bad"} == {"Grüße \\"}
+
+
+async def test_an_analyst_needs_the_view_alone_and_changes_nothing(url: str, name: str) -> None:
+    async with SessionStore.open(url) as store:
+        await (await store.session("k")).append("user", "hello")
+    user = f"u{token_hex(4)}"
+    await execute(
+        url,
+        f"CREATE USER {user} PASSWORD 'p w'",
+        f"GRANT USAGE ON SCHEMA {name} TO {user}",
+        f"GRANT SELECT ON {name}.messages TO {user}",
+    )
+    try:
+        analyst = url.replace("postgres:correct%20horse", f"{user}:p%20w")
+        [rows] = await execute(analyst, f"SELECT text FROM {name}.messages")
+        assert [row[0] for row in rows] == ["hello"]
+        for query in (
+            f"DELETE FROM {name}.messages",
+            f"SELECT * FROM {name}.chunk",
+            f"SELECT {name}.end_session(id) FROM {name}.session",
+        ):
+            with pytest.raises(asyncpg.PostgresError):
+                await execute(analyst, query)
+    finally:
+        await execute(url, f"DROP OWNED BY {user}", f"DROP USER {user}")
+
+
+async def test_a_program_needs_its_rows_and_not_the_schema(url: str, name: str) -> None:
+    async with SessionStore.open(url) as store:
+        await store.init()
+    user = f"u{token_hex(4)}"
+    await execute(
+        url,
+        f"CREATE USER {user} PASSWORD 'p w'",
+        f"GRANT USAGE ON SCHEMA {name} TO {user}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user}",
+    )
+    try:
+        async with SessionStore.open(
+            url.replace("postgres:correct%20horse", f"{user}:p%20w")
+        ) as store:
+            chat = await store.session("k")
+            await store.add_key("other", chat.id)
+            async with chat.lock():
+                await chat.append("user", "hello")
+            await store.delete_session(chat.id)
+            assert await store.resolve("k") != chat.id
+    finally:
+        await execute(url, f"DROP OWNED BY {user}", f"DROP USER {user}")
+
+
+async def test_the_longest_keys_are_told_apart(url: str) -> None:
+    # What PostgreSQL can compress would fit into an index.
+    letters = random.Random(1).choices([chr(n) for n in range(0x10000, 0x14000)], k=1_022)
+    keys = ["".join(letters) + end for end in ("ab", "ac", "b", "")]
+    async with SessionStore.open(url) as store:
+        made = [await store.resolve(key) for key in keys]
+        again = [await store.resolve(key) for key in keys]
+        assert again == made
+        assert len(set(made)) == 4
+        assert sorted(await store.get_all_keys()) == sorted(keys)
+
+        for prefix, count in ((keys[0], 1), (keys[0][:-1], 2), (keys[0][:300], 4), (keys[3], 4)):
+            page = await store.list_sessions(where={"key_prefix": prefix})
+            assert len(page.sessions) == count
+
+        await store.add_key(keys[0], made[1])
+        assert await store.resolve(keys[0]) == made[1]
+        assert await store.remove_key(keys[0])
+        assert not await store.has_key(keys[0])
+        assert await store.resolve(keys[1]) == made[1]
+
+
+async def test_a_very_long_user_is_found(url: str) -> None:
+    letters = "".join(random.Random(1).choices([chr(n) for n in range(0x10000, 0x14000)], k=9_000))
+    users = [f"{letters}1", f"{letters}2"]
+    async with SessionStore.open(url) as store:
+        made = [await store.resolve(user[-1]) for user in users]
+        for session_id, user in zip(made, users, strict=True):
+            await store.update_metadata(session_id, {"user_id": user})
+
+        for session_id, user in zip(made, users, strict=True):
+            page = await store.list_sessions(where={"user_id": user})
+            assert [one.session_id for one in page.sessions] == [session_id]
+
+
+async def test_a_field_whose_name_jsonb_cannot_hold_is_found(url: str) -> None:
+    async with SessionStore.open(url) as store:
+        session_id = await store.resolve("k")
+        await store.update_metadata(session_id, {"metadata": {"a\0": 1, "b": 2}})
+
+        for where, count in (
+            ({"metadata.a\0": 1}, 1),
+            ({"metadata.b": 2}, 1),
+            ({"metadata.a\ud800": 1}, 0),
+            ({"metadata.b": 1 << 70}, 0),
+            ({"metadata.b": float("nan")}, 0),
+        ):
+            assert len((await store.list_sessions(where=where)).sessions) == count
+
+
+async def test_metadata_is_asked_for_by_equality(url: str) -> None:
+    async with SessionStore.open(url) as store:
+        session_id = await store.resolve("k")
+        value = {"a": 1.0, "b": [1, 2], "c": {"d": None, "e": "f"}}
+        await store.update_metadata(session_id, {"metadata": value})
+
+        for where, count in (
+            ({"metadata.a": 1}, 1),
+            ({"metadata.a": True}, 0),
+            ({"metadata.b": [1, 2]}, 1),
+            ({"metadata.b": [2, 1]}, 0),
+            ({"metadata.b": [1]}, 0),
+            ({"metadata.c": {"d": None, "e": "f"}}, 1),
+            ({"metadata.c": {"e": "f"}}, 0),
+            ({"metadata": value}, 1),
+            ({"metadata": {"a": 1}}, 0),
+        ):
+            assert len((await store.list_sessions(where=where)).sessions) == count
 
 
 async def test_a_schema_that_is_newer_is_refused(url: str, name: str) -> None:
@@ -188,6 +328,29 @@ async def test_without_prepared_statements_it_works_too(url: str) -> None:
             await chat.append("user", str(number))
 
         assert len(await chat.messages()) == 5
+
+
+async def test_a_long_session_is_removed_in_calls_that_are_short(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MOST_CHUNKS", 7)
+    left = f"SELECT count(*) FROM {name}.chunk"
+    async with SessionStore.open(url) as store:
+        for key in "abc":
+            chat = await store.session(key)
+            for number in range(20):
+                await chat.append("user", str(number))
+        await store.delete_session_by_key("a")
+        assert (await execute(url, left))[0][0][0] == 40
+
+        # This one's process died in the midst of it: the next who deletes removes the rest.
+        session_id = await store.resolve("b")
+        await execute(url, f"SELECT {name}.end_session('{session_id}')")
+        assert (await execute(url, left))[0][0][0] == 33
+        await store.delete_session_by_key("c")
+
+    assert (await execute(url, left))[0][0][0] == 0
+    assert (await execute(url, f"SELECT count(*) FROM {name}.dropped"))[0][0][0] == 0
 
 
 async def test_many_sessions_are_listed_by_their_indexes(url: str, name: str) -> None:

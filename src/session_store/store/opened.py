@@ -9,6 +9,7 @@ from session_store.errors import (
     ClosedError,
     FileSystemError,
     LeaseLostError,
+    NotFoundError,
     NotLockOwnerError,
     SessionNotFoundError,
     SessionStoreError,
@@ -176,6 +177,9 @@ class Opened:
             await release()
         except (LeaseLostError, NotLockOwnerError):
             raise
+        except NotFoundError as error:
+            # An engine that knows what was deleted takes no lock for it any more.
+            raise SessionNotFoundError(session_id) from error
         except FileSystemError:
             await release()
         except BaseException:

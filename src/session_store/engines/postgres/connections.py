@@ -24,7 +24,11 @@ T = TypeVar("T")
 
 MOST: Final = 10
 """So many at once; who comes then waits for one. One more listens."""
+KEPT_SECONDS: Final = 5.0
+"""So long a connection that nobody needs is kept, for others want some too; but the last one."""
 RETRY_SECONDS: Final = 0.05
+MOST_RETRY_SECONDS: Final = 1.0
+"""Who is told that there are too many connections asks again, ever more seldom."""
 
 _REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -33,8 +37,10 @@ _REFUSALS: Final = (
     asyncpg.UndefinedObjectError,
     asyncpg.InvalidParameterValueError,
     asyncpg.CantChangeRuntimeParamError,
-    asyncpg.ProtocolViolationError,
 )
+# The second is how a pgbouncer says it.
+_NO_ROOM: Final = (asyncpg.TooManyConnectionsError, asyncpg.ProtocolViolationError)
+_SHARED: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 _LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError)
 
 _FAILURES: Final = (
@@ -94,11 +100,16 @@ class Connections:
         pool = self._pool()
         sent = False
         try:
-            async with asyncio.timeout(self.io_timeout_ms / 1000), pool.room:
-                connection = pool.kept() or await self.open()
+            async with asyncio.timeout(self.io_timeout_ms / 1000) as limit, pool.room:
+                connection = await self._take(pool, limit.when() or 0.0)
                 sent = settled = True
                 try:
                     return await work(connection)
+                except asyncpg.ReadOnlySQLTransactionError:
+                    # It has become a replica, for every connection that was made before.
+                    settled = False
+                    pool.terminate()
+                    raise
                 except BaseException as error:
                     # A cancelled call may yet be answered: nobody else must get that reply.
                     settled = _is_answer(error)
@@ -106,15 +117,35 @@ class Connections:
                 finally:
                     pool.take_back(connection, good=settled and not self._closed)
         except TimeoutError:
+            if sent:
+                # A link that fell silent did so for what is kept as well: one time-out is enough.
+                pool.terminate()
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
         except _FAILURES as error:
             raise _typed(path, error, unknown=sent and changes) from error
 
+    async def _take(self, pool: "_Pool", deadline: float) -> Any:
+        """Return a connection; while the server has no room for one, the next that comes back."""
+        pause = RETRY_SECONDS
+        loop = asyncio.get_running_loop()
+        while True:
+            connection = pool.kept()
+            if connection is not None:
+                return connection
+            try:
+                return await self.open()
+            except _NO_ROOM:
+                if loop.time() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_RETRY_SECONDS)
+
     async def open(self) -> Any:
         """Return a new connection, the schema being there."""
         connection = await self._connect()
         try:
+            await self.schema.check(connection)
             if not self._prepared:
                 await self.schema.prepare(connection)
                 self._prepared = True
@@ -162,6 +193,9 @@ class Connections:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
+            # What a loop that was closed leaves behind is let go of; it refers to its loop.
+            for closed in [one for one in self._pools if one.is_closed()]:
+                del self._pools[closed]
             pool = self._pools[loop] = _Pool(loop, self.io_timeout_ms / 1000)
         return pool
 
@@ -180,11 +214,13 @@ class Connections:
             except _REFUSALS as error:
                 raise ConfigError("url", f"the server refuses it: {error}") from None
             except (asyncpg.CannotConnectNowError, *_LOST) as error:
+                if "unsupported startup parameter" in str(error):
+                    raise ConfigError("url", f"the pgbouncer refuses it: {error}") from None
                 starting = isinstance(error, asyncpg.CannotConnectNowError)
                 patient = starting or self._prepared
                 if not patient or loop.time() + RETRY_SECONDS >= deadline:
                     raise
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 # Its text may hold what stands in the URL.
                 raise ConfigError(
                     "url",
@@ -203,11 +239,14 @@ class _Pool:
         self._loop = loop
         self._seconds = seconds
         self._ending: set[asyncio.Task[None]] = set()
+        self._fewest = 0
+        self._trimming: asyncio.TimerHandle | None = None
 
     def kept(self) -> Any:
         """Return a connection that was given back, None if there is none."""
         while self.idle:
             connection = self.idle.pop()
+            self._fewest = min(self._fewest, len(self.idle))
             if not connection.is_closed():
                 return connection
         return None
@@ -218,7 +257,26 @@ class _Pool:
             return
         if good:
             self.idle.append(connection)
-            return
+            self._watch()
+        else:
+            self._end(connection)
+
+    def _watch(self) -> None:
+        """See in a while how many were not needed."""
+        if self._trimming is None and len(self.idle) > 1:
+            self._fewest = len(self.idle)
+            self._trimming = self._loop.call_later(KEPT_SECONDS, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = None
+        # Who is taken last is the first: these have lain there all the time.
+        spare = self.idle[:-1][: self._fewest]
+        del self.idle[: len(spare)]
+        for connection in spare:
+            self._end(connection)
+        self._watch()
+
+    def _end(self, connection: Any) -> None:
         # Not at once: a statement that waits for somebody's lock would wait on at the server,
         # one more for each call that has given up, until it takes no connections any more.
         task = self._loop.create_task(_close(connection, self._seconds))
@@ -229,7 +287,9 @@ class _Pool:
         """Close all that is open, within the time-out."""
         idle, self.idle = self.idle, []
         for connection in idle:
-            self.take_back(connection, good=False)
+            self._end(connection)
+        if self._trimming is not None:
+            self._trimming.cancel()
         if self._ending:
             await asyncio.wait(self._ending)
 
@@ -267,6 +327,15 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return CorruptionError(path, 0, reason)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return ConfigError("url", f"this user lacks a right: {reason}")
+    if isinstance(error, _SHARED):
+        return ConfigError(
+            "url", "a pgbouncer shares this connection with others: add ?statement_cache_size=0"
+        )
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        reason += (
+            ": a replica, or a user who may only read; name the primary, or all hosts with "
+            "?target_session_attrs=read-write"
+        )
     return UnavailableError(path, reason, unknown=unknown and not _is_answer(error))
 
 

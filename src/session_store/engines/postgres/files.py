@@ -47,6 +47,7 @@ class PostgresFileSystem:
         self._write = sql(statements.WRITE)
         self._remove = sql(statements.REMOVE)
         self._remove_tree = sql(statements.REMOVE_TREE)
+        self._sweep = sql(statements.SWEEP)
         self._make_folder = sql(statements.MAKE_FOLDER)
         self._find = sql(statements.FIND)
         self._read = sql(statements.READ)
@@ -130,7 +131,9 @@ class PostgresFileSystem:
     async def delete_tree(self, path: str) -> None:
         """See `FileSystem.delete_tree`."""
         check_path(path)
-        await self._change(path, self._remove_tree, path)
+        [more] = await self._change(path, self._remove_tree, path)
+        while more:
+            [more] = await self._change(path, self._sweep)
 
     async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Page:
         """See `FileSystem.list`; in the order of their bytes."""

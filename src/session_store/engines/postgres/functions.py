@@ -87,7 +87,9 @@ BEGIN
 END $$;
 
 CREATE FUNCTION {s}.tell(number bigint, told_until bigint) RETURNS void LANGUAGE sql
-AS $$ SELECT pg_notify('{channel}', number::text) WHERE told_until > {s}.now_ms() $$;
+AS $$ SELECT pg_notify('{channel}', number::text)
+    -- With a full queue nothing could be committed; who waits looks for himself as well.
+    WHERE told_until > {s}.now_ms() AND pg_notification_queue_usage() < 0.5 $$;
 
 -- What `APPEND` comes to if there is no file, one of another size, or much to be put into it.
 CREATE FUNCTION {s}.append(folder text, name text, pieces bytea[], if_size bigint)
@@ -178,6 +180,28 @@ BEGIN
     RETURN found_row;
 END $$;
 
+-- Removes the chunks of files that are gone, but no more than fit into a time-out.
+CREATE FUNCTION {s}.drop_chunks(files bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM {s}.chunk WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid FROM {s}.chunk AS c WHERE c.file = ANY (files) LIMIT {most_chunks}));
+    INSERT INTO {s}.dropped SELECT number FROM unnest(files) AS number
+    WHERE EXISTS (SELECT 1 FROM {s}.chunk AS c WHERE c.file = number)
+    ON CONFLICT DO NOTHING;
+END $$;
+
+-- Goes on with that, and tells whether there may be more.
+CREATE FUNCTION {s}.sweep() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    -- Of two who sweep each takes another.
+    DELETE FROM {s}.dropped WHERE file = (
+        SELECT file FROM {s}.dropped LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING file INTO gone;
+    PERFORM {s}.drop_chunks(ARRAY[gone]);
+    RETURN gone IS NOT NULL;
+END $$;
+
 CREATE FUNCTION {s}.remove(folder text, name text, if_number bigint, if_changes bigint)
 RETURNS {s}.outcome LANGUAGE plpgsql AS $$
 DECLARE
@@ -196,11 +220,12 @@ BEGIN
     END IF;
     PERFORM {s}.tell(f.number, f.told_until) FROM {s}.file AS f WHERE f.number = found_row.number;
     DELETE FROM {s}.file WHERE number = found_row.number;
-    DELETE FROM {s}.chunk WHERE file = found_row.number;
+    PERFORM {s}.drop_chunks(ARRAY[found_row.number]);
     RETURN found_row;
 END $$;
 
-CREATE FUNCTION {s}.remove_tree(path text) RETURNS void LANGUAGE plpgsql AS $$
+-- Tells whether there is something to be swept.
+CREATE FUNCTION {s}.remove_tree(path text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     numbers bigint[];
 BEGIN
@@ -215,10 +240,11 @@ BEGIN
     )
     SELECT array_agg(gone.number) INTO numbers
     FROM gone, (SELECT count(*) FROM told) AS all_told;
-    DELETE FROM {s}.chunk WHERE file = ANY (numbers);
+    PERFORM {s}.drop_chunks(numbers);
     DELETE FROM {s}.folder AS f
     WHERE f.path = remove_tree.path
        OR (f.path >= remove_tree.path || '/' AND f.path < remove_tree.path || '0');
+    RETURN EXISTS (SELECT 1 FROM {s}.dropped);
 END $$;
 
 -- NULL: a session of this id was deleted.
@@ -231,7 +257,8 @@ DECLARE
 BEGIN
     PERFORM {s}.lock_top(id);
     LOOP
-        SELECT k.session INTO known FROM {s}.session_key AS k WHERE k.key = register.key;
+        SELECT k.session INTO known FROM {s}.session_key AS k
+        WHERE {s}.place_of(k.key) = {s}.place_of(register.key);
         IF known IS NOT NULL THEN
             RETURN known;
         END IF;
@@ -257,11 +284,12 @@ BEGIN
         RETURN false;
     END IF;
     IF NOT EXISTS (SELECT 1 FROM {s}.session_key AS k
-                   WHERE k.key = add_key.key AND k.session = add_key.id) THEN
+                   WHERE {s}.place_of(k.key) = {s}.place_of(add_key.key)
+                     AND k.session = add_key.id) THEN
         -- As the newest of its session, also if it named another before.
-        DELETE FROM {s}.session_key AS k WHERE k.key = add_key.key;
-        INSERT INTO {s}.session_key (key, session) VALUES (add_key.key, add_key.id)
-        ON CONFLICT ON CONSTRAINT session_key_key_key DO UPDATE SET session = add_key.id;
+        DELETE FROM {s}.session_key AS k WHERE {s}.place_of(k.key) = {s}.place_of(add_key.key);
+        INSERT INTO {s}.session_key AS k (key, session) VALUES (add_key.key, add_key.id)
+        ON CONFLICT ({s}.place_of(k.key)) DO UPDATE SET session = add_key.id;
     END IF;
     RETURN true;
 END $$;

@@ -8,7 +8,7 @@ import asyncpg
 from session_store.errors import ConfigError
 
 from .functions import FUNCTIONS
-from .tables import FILES, INDEX, VIEW
+from .tables import FILES, INDEX, PLACE_BYTES, VIEW
 
 DONE: Final = 0
 CONFLICT: Final = 1
@@ -21,6 +21,9 @@ _VERSIONS: Final = (FILES + INDEX + FUNCTIONS + VIEW,)
 VERSION: Final = len(_VERSIONS)
 
 OLDEST_SERVER: Final = 14
+
+MOST_CHUNKS: Final = 20_000
+"""So many are removed in one call: a few tenths of a second."""
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
@@ -53,15 +56,15 @@ class Schema:
             deleted=DELETED,
             folder=FOLDER,
             file=FILE,
+            place_bytes=PLACE_BYTES,
+            most_chunks=MOST_CHUNKS,
         )
 
     async def prepare(self, connection: Any) -> None:
         """Make the schema, or bring it up to this version; of many who do so at once one does it.
 
-        Raises `ConfigError` for somebody else's schema, for a newer one, without the right to,
-        and for a server that could lose what it has answered.
+        Raises `ConfigError` for somebody else's schema, for a newer one, and without the right to.
         """
-        await self._check_server(connection)
         try:
             if await self._version(connection) != VERSION:
                 async with connection.transaction():
@@ -86,14 +89,27 @@ class Schema:
                 raise self._foreign()
             await connection.execute(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
 
-    async def _check_server(self, connection: Any) -> None:
+    async def check(self, connection: Any) -> None:
+        """Raise `ConfigError` for a connection on which the promises would not hold.
+
+        Of every connection: what a role or a database has set counts from the next one on.
+        """
         if connection.get_server_version().major < OLDEST_SERVER:
             raise ConfigError("url", f"PostgreSQL {OLDEST_SERVER} or newer is needed")
-        names = "server_encoding", "synchronous_commit", "fsync"
+        names = "server_encoding", "synchronous_commit", "fsync", "transaction_isolation"
         [row] = await connection.fetch(
             f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
         )
-        encoding, commit, fsync = row
+        encoding, commit, fsync, isolation = row
+        if isolation != "read committed":
+            # Who has waited for a lock would go on with what he saw before: a session that was
+            # deleted meanwhile would come back.
+            raise ConfigError(
+                "url",
+                f"transactions are {isolation} here, so that writers would fail beside others; say "
+                "?default_transaction_isolation=read%20committed in the URL, or ALTER ROLE "
+                "<this user> SET default_transaction_isolation = 'read committed'",
+            )
         if encoding != "UTF8":
             raise ConfigError("url", f"the database must have the encoding UTF8, not {encoding}")
         if commit == "off" and not self.may_lose:

@@ -11,7 +11,7 @@ WITH grown AS (
 ), put AS (
     INSERT INTO {s}.chunk SELECT number, size - length($3), $3 FROM grown WHERE length($3) > 0
 )
-SELECT {done}, size, CASE WHEN told_until > {s}.now_ms()
+SELECT {done}, size, CASE WHEN told_until > {s}.now_ms() AND pg_notification_queue_usage() < 0.5
     THEN pg_notify('{channel}', number::text) END FROM grown
 UNION ALL
 SELECT status, size, NULL FROM {s}.append($1, $2, ARRAY[$3], $4)
@@ -30,6 +30,8 @@ WRITE: Final = "SELECT status, number, changes, size, mtime_ms FROM {s}.write($1
 REMOVE: Final = "SELECT status, number, changes, size, mtime_ms FROM {s}.remove($1, $2, $3, $4)"
 
 REMOVE_TREE: Final = "SELECT {s}.remove_tree($1)"
+
+SWEEP: Final = "SELECT {s}.sweep()"
 
 MAKE_FOLDER: Final = "SELECT {s}.mkdir($1)"
 

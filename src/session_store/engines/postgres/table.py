@@ -10,6 +10,7 @@ from session_store.index.paging import Position, Query
 from session_store.index.table import Change, Row, Table
 
 from .connections import Connections
+from .tables import PLACE_BYTES, USER_CHARACTERS
 
 PLACE: Final = ""
 """The path that errors name: the index is no file."""
@@ -21,6 +22,8 @@ class PostgresTable(Table):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._schema = connections.schema.name
+        self._place = f"{self._schema}.place_of"
+        self._is_key = f"{self._place}(key) = {self._place}($1)"
 
     async def prepare(self) -> None:
         """See `Table.prepare`; a connection does it when it is opened."""
@@ -28,7 +31,7 @@ class PostgresTable(Table):
 
     async def resolve(self, key: str) -> str | None:
         """See `Table.resolve`."""
-        query = f"SELECT session FROM {self._schema}.session_key WHERE key = $1"
+        query = f"SELECT session FROM {self._schema}.session_key WHERE {self._is_key}"
         for row in await self._fetch(query, key.encode()):
             return str(row[0])
         return None
@@ -58,7 +61,7 @@ class PostgresTable(Table):
 
     async def remove_key(self, key: str) -> bool:
         """See `Table.remove_key`."""
-        query = f"DELETE FROM {self._schema}.session_key WHERE key = $1 RETURNING 1"
+        query = f"DELETE FROM {self._schema}.session_key WHERE {self._is_key} RETURNING 1"
         return bool(await self._change(query, key.encode()))
 
     async def keys_of(self, session_id: str) -> list[str]:
@@ -133,20 +136,28 @@ class PostgresTable(Table):
             term(f"({query.sort}, id) < ({{}}, {{}})", *before)
         for path, value in query.wanted:
             if path == ["userId"] and isinstance(value, str) and _fits(value):
-                term("user_id = {}", value)
-            elif path[0] == "metadata" and len(path) > 1 and _fits_json(value):
-                for name in reversed(path[1:]):
-                    value = {name: value}
-                # NULL with a metadata: one that jsonb cannot hold.
-                holds = "(metadata @> {}::jsonb OR metadata IS NULL AND stored LIKE '%\\u0000%')"
-                term(holds, msgspec.json.encode(value).decode())
+                term("user_id = {}", value[:USER_CHARACTERS])
+            elif path[0] == "metadata" and len(path) > 1:
+                nested = None if value is None else _nested(path[1:], value)
+                if _fits_json(nested):
+                    # NULL with a metadata: one that jsonb cannot hold.
+                    holds = "metadata @> {}::jsonb"
+                    lacks = r"metadata IS NULL AND position($$\u0000$$ IN stored) > 0"
+                    term(f"({holds} OR {lacks})", msgspec.json.encode(nested).decode())
         if query.key_prefix is not None and not _is_text(query.key_prefix):
             terms.append("false")
         elif query.key_prefix is not None:
             first = query.key_prefix.encode()
-            # No UTF-8 holds the byte 0xff, so this is behind every key that begins so.
-            keys = f"SELECT session FROM {self._schema}.session_key"
-            term(f"id IN ({keys} WHERE key >= {{}} AND key < {{}})", first, first + b"\xff")
+            low = first[:PLACE_BYTES]
+            # No UTF-8 holds 0xff, and no hash is that long: it is behind all that begin so.
+            keys = f"SELECT session FROM {self._schema}.session_key WHERE {self._place}(key)"
+            begins = "substring(key FROM 1 FOR length({2}::bytea)) = {2}"
+            term(
+                f"id IN ({keys} >= {{0}} AND {self._place}(key) < {{1}} AND {begins})",
+                low,
+                low + b"\xff" * 33,
+                first,
+            )
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         values.append(limit)
         sql = (
@@ -176,7 +187,7 @@ def _indexed(stored: Stored) -> tuple[str | None, str | None]:
     fields = fields_of(stored)
     user_id, metadata = fields.get("userId"), fields.get("metadata")
     return (
-        user_id if isinstance(user_id, str) and _fits(user_id) else None,
+        user_id[:USER_CHARACTERS] if isinstance(user_id, str) and _fits(user_id) else None,
         msgspec.json.encode(metadata).decode()
         if isinstance(metadata, dict) and _fits_json(metadata)
         else None,
@@ -188,13 +199,19 @@ def _fits(text: str) -> bool:
     return "\0" not in text and _is_text(text)
 
 
+def _nested(path: Sequence[str], value: Any) -> Any:
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
 def _fits_json(value: Any) -> bool:
     """Return whether it is a value that jsonb can hold; null equals what is not there."""
     if value is None:
         return False
     try:
         return b"\\u0000" not in msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return False
 
 

@@ -2,6 +2,11 @@
 
 from typing import Final
 
+PLACE_BYTES: Final = 1_000
+"""So much of a key is in its index as it is; of a longer one the rest is a hash there."""
+USER_CHARACTERS: Final = 250
+"""So much of a user's id is in an index; who asks looks at the whole one again."""
+
 FILES: Final = """
 CREATE TABLE {s}.folder (
     path text COLLATE "C" PRIMARY KEY,
@@ -27,6 +32,9 @@ CREATE TABLE {s}.chunk (
 );
 -- Uncompressed: a part of it can be read without the rest, and an append compresses nothing.
 ALTER TABLE {s}.chunk ALTER COLUMN data SET STORAGE EXTERNAL;
+CREATE TABLE {s}.dropped (
+    file bigint PRIMARY KEY -- it is gone, and some of its chunks are not yet
+);
 """
 
 
@@ -35,7 +43,7 @@ CREATE TABLE {s}.session (
     id text COLLATE "C" PRIMARY KEY,
     created double precision NOT NULL,
     updated double precision NOT NULL,
-    user_id text COLLATE "C",
+    user_id text COLLATE "C", -- its beginning
     metadata jsonb,
     version bigint NOT NULL,
     stored text NOT NULL
@@ -46,9 +54,15 @@ CREATE INDEX session_user_id ON {s}.session (user_id, updated, id) WHERE user_id
 CREATE INDEX session_metadata ON {s}.session USING gin (metadata jsonb_path_ops);
 CREATE TABLE {s}.session_key (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    key bytea NOT NULL UNIQUE, -- UTF-8: a text of PostgreSQL's cannot hold U+0000
+    key bytea NOT NULL, -- UTF-8: a text of PostgreSQL's cannot hold U+0000
     session text COLLATE "C" NOT NULL
 );
+-- What an index can hold ends before the longest key does.
+CREATE FUNCTION {s}.place_of(key bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN length(key) <= {place_bytes} THEN key
+        ELSE substring(key FROM 1 FOR {place_bytes}) || sha256(key) END
+$$;
+CREATE UNIQUE INDEX session_key_place ON {s}.session_key ({s}.place_of(key));
 CREATE INDEX session_key_session ON {s}.session_key (session, number);
 CREATE TABLE {s}.deleted_session (
     id text COLLATE "C" PRIMARY KEY
@@ -71,26 +85,36 @@ BEGIN
     RETURN line::jsonb;
 EXCEPTION WHEN OTHERS THEN
     BEGIN
+        -- Quoted with dollars: with standard_conforming_strings off a \ is not itself in '…'.
         RETURN regexp_replace(line,
-            '((?<!\\)(?:\\\\)*)\\u(?:0000'
-            '|[dD][89abAB][0-9a-fA-F]{{2}}(?!\\u[dD][c-fC-F])'
-            '|(?<!\\u[dD][89abAB][0-9a-fA-F]{{2}}\\u)[dD][c-fC-F][0-9a-fA-F]{{2}})',
-            '\1\\ufffd', 'g')::jsonb;
+            $re$((?<!\\)(?:\\\\)*)\\u(?:0000$re$
+            || $re$|[dD][89abAB][0-9a-fA-F]{{2}}(?!\\u[dD][c-fC-F])$re$
+            || $re$|(?<!\\u[dD][89abAB][0-9a-fA-F]{{2}}\\u)[dD][c-fC-F][0-9a-fA-F]{{2}})$re$,
+            $re$\1\\ufffd$re$, 'g')::jsonb;
     EXCEPTION WHEN OTHERS THEN
         RETURN NULL;
     END;
 END $$;
 
--- What is no UTF-8 is shown by its bytes: the lines around it must not go with it.
-CREATE FUNCTION {s}.text_from(data bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+-- A line that is no UTF-8 is shown by its bytes, and one with a NUL, which is no JSON, not at all.
+CREATE FUNCTION {s}.text_from(line bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    RETURN convert_from(data, 'UTF8');
+    RETURN convert_from(line, 'UTF8');
 EXCEPTION WHEN OTHERS THEN
     BEGIN
-        RETURN convert_from(data, 'LATIN1');
+        RETURN convert_from(line, 'LATIN1');
     EXCEPTION WHEN OTHERS THEN
         RETURN '';
     END;
+END $$;
+
+CREATE FUNCTION {s}.lines_of(data bytea) RETURNS SETOF text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN QUERY SELECT string_to_table(convert_from(data, 'UTF8'), chr(10));
+EXCEPTION WHEN OTHERS THEN
+    -- The lines around a damaged one must not go with it. Escaped, every byte is a character.
+    RETURN QUERY SELECT {s}.text_from(decode(line, 'escape'))
+    FROM string_to_table(encode(data, 'escape'), chr(10)) AS line;
 END $$;
 
 CREATE VIEW {s}.messages AS
@@ -109,12 +133,11 @@ SELECT file.folder AS session_id,
 FROM {s}.file
 LEFT JOIN LATERAL (
     SELECT convert_from(k.key, 'UTF8') AS key FROM {s}.session_key AS k
-    WHERE k.session = file.folder AND position('\x00'::bytea IN k.key) = 0
+    WHERE k.session = file.folder AND position(decode('00', 'hex') IN k.key) = 0
     ORDER BY k.number LIMIT 1
 ) AS first_key ON true
 JOIN {s}.chunk ON chunk.file = file.number
-CROSS JOIN LATERAL string_to_table({s}.text_from(chunk.data), chr(10))
-    WITH ORDINALITY AS line (text, number)
+CROSS JOIN LATERAL {s}.lines_of(chunk.data) WITH ORDINALITY AS line (text, number)
 CROSS JOIN LATERAL {s}.record_of(line.text) AS record
 WHERE file.name = 'messages.jsonl' AND line.text <> '' AND jsonb_typeof(record) = 'object'
   AND (record ->> 'type' = 'custom' AND record ->> 'parentId' IS NULL

@@ -50,6 +50,8 @@ class Watching:
         loop = asyncio.get_running_loop()
         listener = self._listeners.get(loop)
         if listener is None:
+            for closed in [one for one in self._listeners if one.is_closed()]:
+                del self._listeners[closed]
             listener = self._listeners[loop] = _Listener(self._connections)
         deadline = loop.time() + seconds
         while True:
@@ -123,12 +125,13 @@ class _Listener:
         self._wake()
 
     async def _open(self) -> None:
-        connection = await self._connections.open()
-        try:
-            await connection.add_listener(self._connections.schema.channel, self._tell)
-        except BaseException:
-            connection.terminate()
-            raise
+        async with asyncio.timeout(self._connections.io_timeout_ms / 1000):
+            connection = await self._connections.open()
+            try:
+                await connection.add_listener(self._connections.schema.channel, self._tell)
+            except BaseException:
+                connection.terminate()
+                raise
         connection.add_termination_listener(self._lost)
         self._connection = connection
 
