@@ -45,14 +45,14 @@ class Row:
         lines = b"".join(self._encode(one) + b"\n" for one in messages)
         path = f"{session}/{NAME}"
         values = path, lines, self._sizes.get(session, ""), "0123456789abcdef", "1"
-        top = self._names.top(path)
-        answer = await evaluate(self._client, scripts.APPEND, top, *values, self._names.channel)
+        pair = self._names.pair(path)
+        answer = await evaluate(self._client, scripts.APPEND, pair, *values, self._names.channel)
         self._sizes[session] = str(answer[2])
 
     async def _bytes(self, session: str, start: int, end: int) -> tuple[int, bytes]:
         path = f"{session}/{NAME}"
-        top = self._names.top(path)
-        answer = await evaluate(self._client, scripts.READ, top, path, start, end, "")
+        pair = self._names.pair(path)
+        answer = await evaluate(self._client, scripts.READ, pair, path, start, end, "")
         return answer[2], answer[3]
 
     async def read(self, session: str) -> list[Message]:

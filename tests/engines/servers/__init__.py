@@ -7,7 +7,7 @@ from .postgres import PostgresServer
 from .proxy import Proxy
 from .seaweed import SeaweedServer
 from .sharing import shared
-from .valkey import ValkeyCluster, ValkeyServer
+from .valkey import ReplicatedCluster, ValkeyCluster, ValkeyServer
 
 AnyServer: TypeAlias = Server | ValkeyCluster
 
@@ -15,6 +15,7 @@ __all__ = [
     "AnyServer",
     "PostgresServer",
     "Proxy",
+    "ReplicatedCluster",
     "SeaweedServer",
     "Server",
     "ValkeyCluster",

@@ -84,7 +84,7 @@ class Proxy:
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         found = _ADDRESS.search(url)
         assert found is not None, "a URL with a host and a port"
-        self._server = (found[1], int(found[2]))
+        self.lead_to(url)
         self._plan: Cut | DropReply | None = None
         self._struck = False
         self._stalled: set[Way] = set()
@@ -128,6 +128,12 @@ class Proxy:
     def stall(self, *ways: Way) -> None:
         """Let nothing pass in these directions, or in both, and say nothing."""
         self._stalled = set(ways or ("requests", "replies"))
+
+    def lead_to(self, url: str) -> None:
+        """Lead who connects from now on to another server; connections that are there stay."""
+        found = _ADDRESS.search(url)
+        assert found is not None, "a URL with a host and a port"
+        self._server = (found[1], int(found[2]))
 
     def slow(self, seconds: float) -> None:
         """Let every `PIECE_BYTES` wait so long."""

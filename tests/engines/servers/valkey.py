@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -70,8 +70,11 @@ class ValkeyCluster:
     variable = "SESSION_STORE_TEST_REDIS_CLUSTER"
     missing = ValkeyServer.missing
 
+    replicas: ClassVar[int] = 0
+    """So many there are of each master; the first stands as far behind it as there are masters."""
+
     def __init__(self, folder: Path, *, appendfsync: str = "always", **settings: str) -> None:
-        self._buses = free_ports(len(SLOTS))
+        self._buses = free_ports(len(SLOTS) * (1 + self.replicas))
         self.nodes = [
             ValkeyServer(
                 folder / f"node-{number}",
@@ -81,6 +84,7 @@ class ValkeyCluster:
                     "cluster-node-timeout": "2000",
                     "cluster-port": str(bus),
                     "masterauth": PASSWORD,
+                    "repl-diskless-sync-delay": "0",
                     **settings,
                 },
             )
@@ -102,7 +106,10 @@ class ValkeyCluster:
 
     def wait(self) -> None:
         """Return when every node finds the cluster whole."""
-        whole = wait_until(lambda: all(map(_is_whole, self.nodes)), PATIENCE_SECONDS)
+        running = [node for node in self.nodes if node.is_running()]
+        whole = wait_until(
+            lambda: all(_is_whole(node, len(self.nodes)) for node in running), PATIENCE_SECONDS
+        )
         assert whole, "\n".join(node.log() for node in self.nodes)
 
     def announce(self, ports: list[int]) -> None:
@@ -141,13 +148,44 @@ class ValkeyCluster:
             act(node)
 
     def _join(self) -> None:
-        for number, (node, (first, last)) in enumerate(zip(self.nodes, SLOTS, strict=True)):
+        for number, (node, (first, last)) in enumerate(zip(self.nodes, SLOTS, strict=False)):
             with node.client() as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
         with self.nodes[0].client() as client:
             for node, bus in list(zip(self.nodes, self._buses, strict=True))[1:]:
                 client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
+        for number, node in enumerate(self.nodes[len(SLOTS) :]):
+            _follow(self.nodes[number % len(SLOTS)], node)
+
+
+class ReplicatedCluster(ValkeyCluster):
+    """Three masters with a replica each, which takes over two seconds after its master is gone."""
+
+    replicas = 1
+
+    def replica_of(self, master: ValkeyServer) -> ValkeyServer:
+        """Return the node that was made the replica of this one."""
+        return self.nodes[len(SLOTS) + self.nodes.index(master)]
+
+
+def _follow(master: ValkeyServer, replica: ValkeyServer) -> None:
+    with master.client() as client:
+        name = client.execute_command("CLUSTER MYID")
+
+    def knows() -> bool:
+        with replica.client() as client:
+            try:
+                return bool(client.execute_command("CLUSTER REPLICATE", name))
+            except redis.ResponseError:
+                return False  # it has not heard of the master yet
+
+    def follows() -> bool:
+        with replica.client() as client:
+            return bool(client.info("replication")["master_link_status"] == "up")
+
+    assert wait_until(knows, PATIENCE_SECONDS), replica.log()
+    assert wait_until(follows, PATIENCE_SECONDS), replica.log()
 
 
 def _ports_of(node: ValkeyServer) -> set[int]:
@@ -156,10 +194,10 @@ def _ports_of(node: ValkeyServer) -> set[int]:
         return {master[1] for _, _, master, *_ in client.execute_command("CLUSTER SLOTS")}
 
 
-def _is_whole(node: ValkeyServer) -> bool:
+def _is_whole(node: ValkeyServer, nodes: int) -> bool:
     try:
         with node.client() as client:
             facts = client.cluster("INFO")
     except redis.RedisError:
         return False
-    return facts["cluster_state"] == "ok" and facts["cluster_known_nodes"] == str(len(SLOTS))
+    return facts["cluster_state"] == "ok" and facts["cluster_known_nodes"] == str(nodes)

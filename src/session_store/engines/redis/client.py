@@ -32,6 +32,10 @@ MOST: Final = 32
 """So many connections at once; who comes then waits for one."""
 
 KNOWN_MAX: Final = 100_000
+STEPS: Final = 3
+"""A node of a cluster that is silent for such a part of the time-out counts as dead."""
+MOVING_SECONDS: Final = 0.05
+"""What belongs to a slot that is just moving to another node is asked for again after this."""
 
 # What a server answers for sure without having done anything.
 _UNDONE: Final = (redis.exceptions.ResponseError, redis.exceptions.ClusterDownError)
@@ -43,6 +47,29 @@ BROKEN: Final = (
     redis.exceptions.RedisClusterException,
     OSError,
 )
+
+
+class Cluster(redis.asyncio.cluster.RedisCluster):
+    """A client of a cluster where who comes when all connections are in use waits for one.
+
+    The client by itself refuses him.
+    """
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._room = asyncio.Semaphore(MOST)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Return the answer, also of what is just moving from one node to another."""
+        while True:
+            try:
+                async with self._room:
+                    return await super().execute_command(*args, **options)
+            except redis.exceptions.ClusterError as error:
+                # Its kinds say something else; itself, that nobody who was asked has done it.
+                if type(error) is not redis.exceptions.ClusterError:
+                    raise
+            await asyncio.sleep(MOVING_SECONDS)
 
 
 class Client:
@@ -89,7 +116,19 @@ class Client:
             reason = f"no answer within {self.io_timeout_ms} ms"
             raise UnavailableError(path, reason, unknown=sent and changes) from None
         except BROKEN as error:
+            if isinstance(error, redis.exceptions.ReadOnlyError):
+                await self._turn_away()
             raise _typed(path, error, unknown=sent and changes) from error
+
+    async def _turn_away(self) -> None:
+        """Connect anew: who answers is master no more, and its address may lead elsewhere by now.
+
+        A cluster says itself who is master now.
+        """
+        pool = getattr(self._client, "connection_pool", None)
+        if pool is not None:
+            await pool.update_active_connections_for_reconnect()
+            await pool.disconnect(inuse_connections=False)
 
     async def is_made(self) -> bool:
         """Return whether there is a store under the prefix; none is made."""
@@ -105,12 +144,17 @@ class Client:
             await client.aclose()
 
     async def run(
-        self, path: str, script: str, key: str, *values: str | bytes | float, changes: bool = True
+        self,
+        path: str,
+        script: str,
+        keys: Sequence[str],
+        *values: str | bytes | float,
+        changes: bool = True,
     ) -> Any:
         """Return what a script answers, in one round trip once the server knows it."""
 
         async def question(client: Any) -> Any:
-            return await evaluate(client, script, key, *values)
+            return await evaluate(client, script, keys, *values)
 
         return await self.ask(path, question, changes=changes)
 
@@ -151,7 +195,13 @@ class Client:
         parts = urlsplit(self._url)
         if "+cluster" in parts.scheme:
             url = urlunsplit(parts._replace(scheme=parts.scheme.replace("+cluster", "")))
-            return redis.asyncio.cluster.RedisCluster.from_url(url, **given)
+            # A node that says nothing has to be given up while there is time to ask who took its
+            # place: what `ask` gives up, the client does not hear of.
+            given["socket_timeout"] = given["socket_connect_timeout"] = seconds / STEPS
+            # One more to a node that has just lost some, and for who listens there.
+            given["max_connections"] = 2 * MOST
+            # Whoever follows a slot that moves would close all connections, those of others too.
+            return Cluster.from_url(url, reinitialize_steps=0, **given)
         pool = redis.asyncio.BlockingConnectionPool.from_url(self._url, timeout=seconds, **given)
         client = redis.asyncio.Redis(connection_pool=pool, retry=Retry(NoBackoff(), 0))
         client.auto_close_connection_pool = True
@@ -159,23 +209,40 @@ class Client:
 
     async def _prepare(self, client: Any) -> None:
         """See that the keys are of this version, and what the server promises."""
-        made = await client.set(self.names.version, VERSION, nx=True, get=True)
-        version = VERSION if made is None else int(made)
+        await self._see_version(client)
+        # Of a cluster every master is asked.
+        every = {"target_nodes": Cluster.PRIMARIES} if isinstance(client, Cluster) else {}
+        for memory in _each(await client.info("memory", **every)):
+            policy = memory.get("maxmemory_policy", "noeviction")
+            if memory.get("maxmemory") and policy != "noeviction":
+                reason = f"the server throws keys away when its memory is full ({policy})"
+                raise ConfigError("url", f"{reason}: CONFIG SET maxmemory-policy noeviction")
+        try:
+            settings = _each(await client.config_get("appendonly", "appendfsync", **every))
+        except redis.exceptions.ResponseError:
+            settings = [{}]  # some providers forbid it
+        self.lasting = all(
+            one.get("appendonly") == "yes" and one.get("appendfsync") == "always"
+            for one in settings
+        )
+
+    async def _see_version(self, client: Any) -> None:
+        try:
+            # Looked at before it is made: a server whose memory is full can still be read.
+            made = await client.get(self.names.version)
+            if made is None:
+                made = await client.set(self.names.version, VERSION, nx=True, get=True)
+            version = VERSION if made is None else int(made) if made.isdigit() else 0
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            version = 0
+        if not version:
+            reason = f"the keys {self.names.prefix}:… belong to something else"
+            raise ConfigError("url", f"{reason}: name another prefix with ?prefix=…")
         if version > VERSION:
             reason = f"the store has version {version}, this release knows up to {VERSION}"
             raise ConfigError("url", f"{reason}: pip install -U session-store")
-        memory = _first(await client.info("memory"))
-        policy = memory.get("maxmemory_policy", "noeviction")
-        if memory.get("maxmemory") and policy != "noeviction":
-            reason = f"the server throws keys away when its memory is full ({policy})"
-            raise ConfigError("url", f"{reason}: CONFIG SET maxmemory-policy noeviction")
-        try:
-            settings = await client.config_get("appendonly", "appendfsync")
-        except redis.exceptions.ResponseError:
-            settings = {}  # some providers forbid it
-        self.lasting = settings.get("appendonly") == "yes" and (
-            settings.get("appendfsync") == "always"
-        )
 
     def is_new(self, entry: str) -> bool:
         """Return whether this process has not yet seen the entry in the list of the root."""
@@ -203,15 +270,17 @@ _left_to_the_parent: list[Any] = []
 _hashes: dict[str, str] = {}
 
 
-async def evaluate(client: Any, script: str, key: str, *values: str | bytes | float) -> Any:
+async def evaluate(
+    client: Any, script: str, keys: Sequence[str], *values: str | bytes | float
+) -> Any:
     """Return what a script answers."""
     digest = _hashes.get(script)
     if digest is None:
         digest = _hashes[script] = sha1(script.encode(), usedforsecurity=False).hexdigest()
     try:
-        return await client.evalsha(digest, 1, key, *values)
+        return await client.evalsha(digest, len(keys), *keys, *values)
     except redis.exceptions.NoScriptError:
-        return await client.eval(script, 1, key, *values)
+        return await client.eval(script, len(keys), *keys, *values)
 
 
 async def together(calls: Sequence[Awaitable[T]]) -> list[T]:
@@ -223,11 +292,11 @@ async def together(calls: Sequence[Awaitable[T]]) -> list[T]:
     return answers  # type: ignore[return-value]
 
 
-def _first(facts: Any) -> dict[str, Any]:
-    """Return the facts of a server; of a cluster, those of one."""
+def _each(facts: Any) -> list[dict[str, Any]]:
+    """Return the facts of a server; of a cluster, those of each that was asked."""
     if facts and all(isinstance(each, dict) for each in facts.values()):
-        return dict(next(iter(facts.values())))
-    return dict(facts)
+        return list(facts.values())
+    return [facts]
 
 
 def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
@@ -239,6 +308,10 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return ConfigError("url", f"this user lacks a right: {reason}")
     if isinstance(error, redis.exceptions.OutOfMemoryError) or reason.startswith("MISCONF"):
         return StorageFullError(path, reason)
+    if reason.startswith("DB index is out of range"):
+        return ConfigError("url", "the server has no database of this number")
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        reason = f"what answers there does not speak as Redis does ({reason})"
     if "Cluster mode is not enabled" in reason:
         return ConfigError("url", "this server is no cluster: name it with redis://")
     return UnavailableError(path, reason, unknown=unknown and not isinstance(error, _UNDONE))

@@ -97,9 +97,9 @@ class RedisFileSystem:
         parts: list[bytes] = []
         at, nonce = start, b""
         while True:
-            top = self._names.top(path)
+            pair = self._names.pair(path)
             answer = await self._client.run(
-                path, scripts.READ, top, path, at, stop, nonce, changes=False
+                path, scripts.READ, pair, path, at, stop, nonce, changes=False
             )
             if answer[0] == scripts.ABSENT:
                 raise NotFoundError(path)
@@ -131,9 +131,9 @@ class RedisFileSystem:
     async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
         """See `FileSystem.delete`."""
         check_path(path)
-        top, channel = self._names.top(path), self._names.channel
+        pair, channel = self._names.pair(path), self._names.channel
         answer = await self._client.run(
-            path, scripts.REMOVE, top, path, _wanted(if_version), channel
+            path, scripts.REMOVE, pair, path, _wanted(if_version), channel
         )
         outcome = Outcome(*answer)
         if outcome.status == scripts.CONFLICT:
@@ -142,8 +142,8 @@ class RedisFileSystem:
     async def delete_tree(self, path: str) -> None:
         """See `FileSystem.delete_tree`."""
         check_path(path)
-        top, channel = self._names.top(path), self._names.channel
-        left = await self._client.run(path, scripts.REMOVE_TREE, top, path, channel)
+        pair, channel = self._names.pair(path), self._names.channel
+        left = await self._client.run(path, scripts.REMOVE_TREE, pair, path, channel)
         if not left:
             await self._unlist(path)
 
@@ -152,8 +152,8 @@ class RedisFileSystem:
         if path:
             check_path(path)
             values = (path, after, limit + 1)
-            top = self._names.top(path)
-            found = await self._client.run(path, scripts.LIST, top, *values, changes=False)
+            pair = self._names.pair(path)
+            found = await self._client.run(path, scripts.LIST, pair, *values, changes=False)
             names: Sequence[str] = [name.decode() for name in found]
         else:
             names = await self._root(after, limit + 1)
@@ -183,8 +183,8 @@ class RedisFileSystem:
 
     async def _look(self, path: str) -> Outcome:
         check_path(path)
-        top = self._names.top(path)
-        return Outcome(*await self._client.run(path, scripts.STAT, top, path, changes=False))
+        pair = self._names.pair(path)
+        return Outcome(*await self._client.run(path, scripts.STAT, pair, path, changes=False))
 
     async def _put(
         self, path: str, script: str, data: bytes, expected: str, *, grows: bool = False
@@ -195,7 +195,7 @@ class RedisFileSystem:
             await self._enlist(path)
         now = str(time_ns() // 1_000_000)
         values = (path, data, expected, token_hex(8), now, self._names.channel)
-        answer = await self._client.run(path, script, self._names.top(path), *values)
+        answer = await self._client.run(path, script, self._names.pair(path), *values)
         return await self._finish(path, Outcome(*answer))
 
     async def _finish(self, path: str, outcome: Outcome) -> Outcome:

@@ -34,6 +34,11 @@ class Names:
         safe = name.replace("%", "%25").replace("}", "%7D")
         return f"{{{self.prefix}:{safe}}}"
 
+    def pair(self, path: str) -> tuple[str, str]:
+        """Return the keys by which the scripts find all below the first component of `path`."""
+        top = self.top(path)
+        return f"{top}:files", f"{top}:gone"
+
     def key(self, key: str) -> str:
         """Return where it stands which session `key` names."""
         return f"{self.prefix}:key:{key}"

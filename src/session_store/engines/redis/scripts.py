@@ -1,9 +1,13 @@
 """What is done in one step, as scripts of the server: each works on the keys of one slot.
 
-Every script is given what the keys begin with (`KEYS[1]`, a name in that slot) and finds the
-rest from there: `:files` (a hash: path to `nonce:size:changes:mtime`), `:names` (all paths, in
-the order of bytes), `:data:<nonce>:<k>` (the k-th piece of a file), `:gone` (a session was
-deleted here), `:session` and `:keys` (its record, and its keys in the order they came).
+Those of a folder are given `:files` (a hash: path to `nonce:size:changes:mtime`) and `:gone` (a
+session was deleted here), and find the rest from there: `:names` (all paths, in the order of
+bytes), `:data:<nonce>:<k>` (the k-th piece of a file), `:session` and `:keys` (its record, and its
+keys in the order they came).
+
+The two that are given are never there both. So a node of a cluster that is giving the slot away
+key by key, or getting it so, answers TRYAGAIN; with one key it would be sent on (ASK) and run
+where the other keys are not yet, and an append would begin the log anew.
 """
 
 from typing import Final
@@ -22,8 +26,9 @@ ABSENT: Final = 3
 MOVED: Final = 4
 
 _COMMON: Final = f"""
-local top = KEYS[1]
-local files, names, gone = top .. ':files', top .. ':names', top .. ':gone'
+local files, gone = KEYS[1], KEYS[2]
+local top = string.sub(files, 1, -7)
+local names = top .. ':names'
 local PIECE = {PIECE_BYTES}
 
 local function look(path)
@@ -58,7 +63,8 @@ end
 
 local function told(path, channel)
     if redis.call('EXISTS', top .. ':watch:' .. path) == 1 then
-        redis.call('PUBLISH', channel, path)
+        -- Who may not do so has done all the rest: that is no error.
+        redis.pcall('PUBLISH', channel, path)
     end
 end
 
@@ -190,25 +196,38 @@ end
 return found
 """
 
+# `claims` is what a session is to be called and is not yet: it is none until it is.
 REGISTER: Final = f"""{_COMMON}
 local stored, key = ARGV[1], ARGV[2]
+local session, keys = top .. ':session', top .. ':keys'
 if redis.call('EXISTS', gone) == 1 then return {DELETED} end
-redis.call('HSETNX', top .. ':session', 'stored', stored)
-redis.call('HSETNX', top .. ':session', 'version', 0)
+local fresh = redis.call('HSETNX', session, 'stored', stored)
+redis.call('HSETNX', session, 'version', 0)
 if key ~= '' then
-    local place = redis.call('HINCRBY', top .. ':session', 'keys', 1)
-    redis.call('ZADD', top .. ':keys', 'NX', place, key)
+    if fresh == 1 then redis.call('HSET', session, 'claims', key) end
+    if not redis.call('ZSCORE', keys, key) then
+        redis.call('ZADD', keys, redis.call('HINCRBY', session, 'keys', 1), key)
+    end
 end
 return {DONE}
 """
 
-# Takes back a registration that lost the race for its key.
+# What it claimed names the session now; 0 if it was taken for left over meanwhile.
+CONFIRM: Final = f"""{_COMMON}
+redis.call('HDEL', top .. ':session', 'claims')
+return redis.call('EXISTS', top .. ':session')
+"""
+
+# Takes back a registration that lost the race for its key, or whose maker went away.
 UNREGISTER: Final = f"""{_COMMON}
-if redis.call('ZCARD', top .. ':keys') > 1 or redis.call('EXISTS', names) == 1 then
-    redis.call('ZREM', top .. ':keys', ARGV[1])
+local session, keys = top .. ':session', top .. ':keys'
+if redis.call('HGET', session, 'claims') ~= ARGV[1] then return 0 end
+if redis.call('ZCARD', keys) > 1 or redis.call('EXISTS', names) == 1 then
+    redis.call('ZREM', keys, ARGV[1])
+    redis.call('HDEL', session, 'claims')
     return 0
 end
-redis.call('DEL', top .. ':session', top .. ':keys')
+redis.call('DEL', session, keys)
 return 1
 """
 
@@ -240,16 +259,16 @@ if not stored then
 end
 local keys = redis.call('ZRANGE', top .. ':keys', 0, -1)
 local listed = #keys == 0 and '[]' or cjson.encode(keys)
-redis.call('HSET', gone, 'keys', listed, 'stored', stored)
-redis.call('EXPIRE', gone, {GONE_SECONDS})
+-- First what makes room: a script that has begun so may end, also if the memory is full.
 redis.call('DEL', top .. ':session', top .. ':keys')
 remove_below(id, channel)
+redis.call('HSET', gone, 'ended', 1, 'keys', listed, 'stored', stored)
+redis.call('EXPIRE', gone, {GONE_SECONDS})
 return {{1, listed, stored}}
 """
 
 SWEPT: Final = """
-redis.call('HSET', KEYS[1] .. ':gone', 'keys', '[]', 'stored', '')
-return 1
+return redis.call('HDEL', KEYS[2], 'keys', 'stored')
 """
 
 # Of a key: let it name `ARGV[2]` if it names `ARGV[1]` ('' for nothing); returns whose it is.

@@ -5,6 +5,7 @@ what stands there and is no session any more is left out, and swept.
 """
 
 from collections.abc import Sequence
+from time import time
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,8 @@ from .client import Client, evaluate, together
 PLACE: Final = ""
 """The path that errors name: the index is no file."""
 SOME: Final = 1_000
+LEFT_MS: Final = 60_000
+"""A session that its key does not name after so long was left by who made it."""
 
 
 class RedisTable(Table):
@@ -41,24 +44,29 @@ class RedisTable(Table):
         self, session_id: str, key: str | None, stored: bytes, times: Times
     ) -> str | None:
         """See `Table.register`."""
-        top = self._names.top(session_id)
+        pair = self._names.pair(session_id)
 
         async def make(client: Any) -> Any:
-            status = await evaluate(client, scripts.REGISTER, top, stored, key or "")
+            status = await evaluate(client, scripts.REGISTER, pair, stored, key or "")
             if status == scripts.DONE:
-                await together(self._listing(client, session_id, None, stored, times))
+                calls = self._listing(client, session_id, None, stored, times)
                 if key is not None:
-                    await client.zadd(self._names.keys, {key: 0})
+                    calls.append(client.zadd(self._names.keys, {key: 0}))
+                await together(calls)
             return status
 
-        if await self._client.ask(PLACE, make, changes=True) == scripts.DELETED:
-            return None
-        if key is None:
-            return session_id
-        owner = await self._claim(key, session_id)
-        if owner != session_id:
-            await self._take_back(session_id, key, stored)
-        return owner
+        while True:
+            if await self._client.ask(PLACE, make, changes=True) == scripts.DELETED:
+                return None
+            if key is None:
+                return session_id
+            owner = await self._claim(key, session_id)
+            if owner != session_id:
+                await self._take_back(session_id, key, stored)
+                return owner
+            if await self._confirm(session_id, key):
+                return session_id
+            # Somebody took it for left over before its key named it.
 
     async def _claim(self, key: str, session_id: str) -> str:
         """Let `key` name the session unless it names one, and return which it names."""
@@ -70,20 +78,40 @@ class RedisTable(Table):
             # It names a session that has ended: whoever deleted it was cut off.
             owner = found
 
+    async def _confirm(self, session_id: str, key: str) -> bool:
+        """Have the session be one, and its key listed; return whether there still is one."""
+
+        async def confirm(client: Any) -> list[Any]:
+            pair = self._names.pair(session_id)
+            return await together(
+                [
+                    evaluate(client, scripts.CONFIRM, pair),
+                    # Once more: whoever freed the key may have taken it from the list since.
+                    client.zadd(self._names.keys, {key: 0}),
+                ]
+            )
+
+        return bool((await self._client.ask(PLACE, confirm, changes=True))[0])
+
     async def _take_back(self, session_id: str, key: str, stored: bytes) -> None:
-        top = self._names.top(session_id)
-        if await self._client.run(PLACE, scripts.UNREGISTER, top, key):
+        pair = self._names.pair(session_id)
+        if await self._client.run(PLACE, scripts.UNREGISTER, pair, key):
             await self._unlist(session_id, stored)
+        else:
+            await self._forget(session_id, key)
 
     async def add_key(self, key: str, session_id: str) -> bool:
         """See `Table.add_key`."""
-        top = self._names.top(session_id)
-        if not await self._client.run(PLACE, scripts.ADD_KEY, top, key):
+        pair = self._names.pair(session_id)
+        if not await self._client.run(PLACE, scripts.ADD_KEY, pair, key):
             return False
 
         async def add(client: Any) -> Any:
+            # Listed before it names a session, and once more behind: see `_unlist_keys`.
             await client.zadd(self._names.keys, {key: 0})
-            return await client.set(self._names.key(key), session_id, get=True)
+            before = await client.set(self._names.key(key), session_id, get=True)
+            await client.zadd(self._names.keys, {key: 0})
+            return before
 
         before = await self._client.ask(PLACE, add, changes=True)
         if before and before.decode() != session_id:
@@ -96,23 +124,36 @@ class RedisTable(Table):
 
     async def remove_key(self, key: str) -> bool:
         """See `Table.remove_key`."""
-
-        async def remove(client: Any) -> Any:
-            owner = await client.getdel(self._names.key(key))
-            await client.zrem(self._names.keys, key)
-            return owner
-
-        owner = await self._client.ask(PLACE, remove, changes=True)
+        owner = await self._client.ask(
+            PLACE, lambda client: client.getdel(self._names.key(key)), changes=True
+        )
+        await self._unlist_keys([key])
         if owner is None:
             return False
         await self._forget(owner.decode(), key)
         return await self._is_there(owner.decode())
 
+    async def _unlist_keys(self, keys: Sequence[str]) -> None:
+        """Take keys that name nothing from the list of all keys."""
+
+        async def take_out(client: Any) -> None:
+            await client.zrem(self._names.keys, *keys)
+            # Who lets one name a session meanwhile lists it behind that, or is seen here.
+            named = await together([client.exists(self._names.key(key)) for key in keys])
+            again = {key: 0 for key, there in zip(keys, named, strict=True) if there}
+            if again:
+                await client.zadd(self._names.keys, again)
+
+        await self._client.ask(PLACE, take_out, changes=True)
+
     async def keys_of(self, session_id: str) -> list[str]:
         """See `Table.keys_of`."""
         place = f"{self._names.top(session_id)}:keys"
         found = await self._client.ask(PLACE, lambda client: client.zrange(place, 0, -1))
-        return [key.decode() for key in found]
+        keys = [key.decode() for key in found]
+        # One that was moved to another session may be left here by who was cut off.
+        owners = await self._owners(keys)
+        return [key for key, owner in zip(keys, owners, strict=True) if owner == session_id]
 
     async def all_keys(self) -> list[str]:
         """See `Table.all_keys`."""
@@ -142,11 +183,25 @@ class RedisTable(Table):
             return await together([self._record(client, one) for one in session_ids])
 
         found = await self._client.ask(PLACE, look)
-        rows = [_row(one, *facts) for one, facts in zip(session_ids, found, strict=True)]
-        for session_id, row in zip(session_ids, rows, strict=True):
-            if row is None:
+        rows: list[Row] = []
+        for session_id, (stored, version, claims) in zip(session_ids, found, strict=True):
+            if stored is None or version is None:
                 await self._finish_end(session_id)
-        return [row for row in rows if row is not None]
+            elif claims is None or await self._is_called(session_id, claims.decode(), stored):
+                rows.append(Row(session_id, msgspec.Raw(stored), version.decode()))
+        return rows
+
+    async def _is_called(self, session_id: str, key: str, stored: bytes) -> bool:
+        """Return whether the key that a session claims names it by now.
+
+        If not it is none yet: its maker is about to come to that, or was cut off before.
+        """
+        if (await self._owners([key]))[0] == session_id:
+            return True
+        # The clock decides only when to try: who comes back sees that it is gone.
+        if time() * 1000 - times_of(msgspec.Raw(stored)).created_at > LEFT_MS:
+            await self._take_back(session_id, key, stored)
+        return False
 
     async def replace(self, changes: Sequence[Change], *, durable: bool) -> list[str]:
         """See `Table.replace`."""
@@ -163,8 +218,8 @@ class RedisTable(Table):
         session_id, version, stored, times = change
         # First into the lists it belongs to: what stands in one too many is looked at again.
         await together(self._listing(client, session_id, before.get(session_id), stored, times))
-        top, data = self._names.top(session_id), _encode(stored)
-        status: int = await evaluate(client, scripts.REPLACE, top, version, data)
+        pair, data = self._names.pair(session_id), _encode(stored)
+        status: int = await evaluate(client, scripts.REPLACE, pair, version, data)
         return status
 
     def _listing(
@@ -202,10 +257,10 @@ class RedisTable(Table):
                 place = self._names.user(value)
         rows: list[Row] = []
         while len(rows) < limit:
-            time, session_id = ("", "") if before is None else (repr(before[0]), before[1])
+            at, session_id = ("", "") if before is None else (repr(before[0]), before[1])
             count = limit - len(rows)
             found = await self._client.run(
-                PLACE, scripts.NEWEST, place, count, time, session_id, changes=False
+                PLACE, scripts.NEWEST, (place,), count, at, session_id, changes=False
             )
             ids = [one.decode() for one in found]
             some = {row.session_id: row for row in await self.rows(ids)}
@@ -256,9 +311,9 @@ class RedisTable(Table):
         return [row for _, row in rows[:limit]]
 
     async def _end(self, session_id: str) -> bool:
-        top, channel = self._names.top(session_id), self._names.channel
+        pair, channel = self._names.pair(session_id), self._names.channel
         ended, listed, stored = await self._client.run(
-            session_id, scripts.END, top, session_id, channel
+            session_id, scripts.END, pair, session_id, channel
         )
         keys: list[str] = msgspec.json.decode(listed)
         if ended or keys or stored:
@@ -275,10 +330,9 @@ class RedisTable(Table):
     async def _tell_all(self, session_id: str, keys: list[str], stored: bytes) -> None:
         freed = [key for key in keys if await self._point(key, session_id, "") == ""]
         if freed:
-            place = self._names.keys
-            await self._client.ask(PLACE, lambda client: client.zrem(place, *freed), changes=True)
+            await self._unlist_keys(freed)
         await self._unlist(session_id, stored)
-        await self._client.run(PLACE, scripts.SWEPT, self._names.top(session_id))
+        await self._client.run(PLACE, scripts.SWEPT, self._names.pair(session_id))
 
     async def _unlist(self, session_id: str, stored: bytes) -> None:
         places = [self._names.created, self._names.updated]
@@ -298,11 +352,12 @@ class RedisTable(Table):
 
     async def _point(self, key: str, owner: str, session_id: str) -> str:
         place = self._names.key(key)
-        found = await self._client.run(PLACE, scripts.POINT, place, owner, session_id)
+        found = await self._client.run(PLACE, scripts.POINT, (place,), owner, session_id)
         return bytes(found).decode()
 
     async def _record(self, client: Any, session_id: str) -> Any:
-        return await client.hmget(f"{self._names.top(session_id)}:session", "stored", "version")
+        place = f"{self._names.top(session_id)}:session"
+        return await client.hmget(place, "stored", "version", "claims")
 
     async def _is_there(self, session_id: str) -> bool:
         return bool(await self._there({session_id}))
@@ -322,12 +377,6 @@ class RedisTable(Table):
             PLACE, lambda client: client.zrange(place, 0, -1)
         )
         return found
-
-
-def _row(session_id: str, stored: bytes | None, version: bytes | None) -> Row | None:
-    if stored is None or version is None:
-        return None
-    return Row(session_id, msgspec.Raw(stored), version.decode())
 
 
 def _encode(stored: Stored) -> bytes:

@@ -77,6 +77,8 @@ class Watching:
                     path, lambda client: client.set(place, 1, ex=SUBSCRIBED_SECONDS), changes=True
                 )
             except SessionStoreError:
+                # Where nothing can be asked for, nothing may be told either: both anew.
+                self._listener.cancel()
                 return False
             self._asked[path] = loop.time() + SUBSCRIBED_SECONDS / 3
         return self._listening
