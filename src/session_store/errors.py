@@ -94,7 +94,8 @@ class UnavailableError(FileSystemError, TimeoutError):
     retryable = True
 
     def __init__(self, path: str, reason: str, *, unknown: bool = False) -> None:
-        super().__init__(path, f"{path!r} is unavailable: {reason}")
+        what = repr(path) if path else "the store"
+        super().__init__(path, f"{what} is unavailable: {reason}")
         self.reason = reason
         self.unknown = unknown
 

@@ -287,6 +287,18 @@ def test_the_view_shows_what_is_around_damage(url: str, path: Path) -> None:
     ]
 
 
+def test_the_view_shows_each_message_of_a_batch_of_many_megabytes(url: str, path: Path) -> None:
+    with SessionStore.open(url) as store:
+        store.session("k").append_many(
+            [{"role": "user", "content": f"{n}" * 700_000} for n in range(10, 40)]
+        )
+
+        view = apsw.Connection(str(path)).execute("SELECT substr(text, 1, 2) FROM messages")
+        rows = [text for (text,) in view]
+
+    assert sorted(rows) == [f"{n}" for n in range(10, 40)]
+
+
 def test_a_child_after_a_fork_opens_the_database_anew(url: str) -> None:
     with SessionStore.open(url) as store:
         chat = store.session("k")
@@ -400,11 +412,21 @@ def test_a_full_disk_is_told_and_nothing_is_half_there(path: Path) -> None:
         "sqlite:///:memory:",
         "sqlite:///a.db?mode=ro",
         "sqlite:///a%00.db",
+        "sqlite://[x",
+        "sqlite:///\ud800.db",
+        "sqlite:a/sqlite:///b.db",
     ],
 )
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"sqlite:"):
         SessionStore.open(url)
+
+
+def test_a_name_is_what_stands_in_the_url(tmp_path: Path) -> None:
+    with SessionStore.open(f"sqlite:///{tmp_path}/a\tb [ü] %25.db") as store:
+        store.session("k")
+
+    assert (tmp_path / "a\tb [ü] %.db").exists()
 
 
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:

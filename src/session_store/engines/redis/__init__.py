@@ -58,6 +58,7 @@ def _parsed(url: str) -> tuple[str, str]:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         _ = parts.port
+        _ = int(parts.path.strip("/") or 0)
     except ValueError:
         # Not repeated: it may hold a password.
         raise ConfigError("url", "no URL: redis://user:password@host:6379/0") from None

@@ -160,6 +160,8 @@ class Client:
     async def _prepare(self, client: Any) -> None:
         """See that the keys are of this version, and what the server promises."""
         made = await client.set(self.names.version, VERSION, nx=True, get=True)
+        if made is not None and not made.isdigit():
+            raise ConfigError("url", "the keys there are of something else: give it ?prefix=name")
         version = VERSION if made is None else int(made)
         if version > VERSION:
             reason = f"the store has version {version}, this release knows up to {VERSION}"
@@ -239,6 +241,10 @@ def _typed(path: str, error: Exception, *, unknown: bool) -> SessionStoreError:
         return ConfigError("url", f"this user lacks a right: {reason}")
     if isinstance(error, redis.exceptions.OutOfMemoryError) or reason.startswith("MISCONF"):
         return StorageFullError(path, reason)
+    if reason.startswith("WRONGTYPE"):
+        return ConfigError("url", "the keys there are of something else: give it ?prefix=name")
+    if "DB index is out of range" in reason:
+        return ConfigError("url", "the server has no database of that number")
     if "Cluster mode is not enabled" in reason:
         return ConfigError("url", "this server is no cluster: name it with redis://")
     return UnavailableError(path, reason, unknown=unknown and not isinstance(error, _UNDONE))
