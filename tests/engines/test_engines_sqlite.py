@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -285,6 +286,37 @@ def test_the_view_shows_what_is_around_damage(url: str, path: Path) -> None:
         (None, 1),
         ("after", 0),
     ]
+
+
+@pytest.mark.parametrize("library", [apsw.Connection, sqlite3.connect])
+@pytest.mark.parametrize(
+    ("odd", "shown"),
+    [
+        (b'{"type":"user","content":["of one","list",{"text":"c"},null,{"text":"d"}]}', ["c\nd"]),
+        (b'{"type":"user","content":"raw \0"}', []),
+        (b"\0\0\0", []),
+        (b'{"type":"user","content":"c"}\r', ["c"]),
+        (b'{"type":{"a":1},"id":7,"role":[],"timestamp":1e400,"content":"c"}', ["c"]),
+        (b"]", []),
+        (b"{type:'user',content:'c'}", []),
+        (b'{"type":"user","content":' + b"[" * 3_000 + b"]" * 3_000 + b"}", []),
+    ],
+)
+def test_the_view_shows_odd_lines_or_leaves_them_out_and_hides_no_other(
+    odd: bytes, shown: list[str], library: Callable[[str], Any], url: str, path: Path
+) -> None:
+    before, after = (b'{"type":"user","content":"%s"}' % one for one in (b"before", b"after"))
+    with SessionStore.open(url) as store:
+        chat = store.session("k")
+        lines = b"\n".join([before, odd, after]) + b"\n"
+        run(store._engine._files.append(f"{chat.id}/messages.jsonl", lines))
+    database = library(str(path))
+
+    view = database.execute("SELECT text, timestamp, json FROM messages ORDER BY position")
+    texts = [text for text, _, _ in view]
+
+    assert texts == ["before", *shown, "after"]
+    database.close()
 
 
 def test_the_view_shows_each_message_of_a_batch_of_many_megabytes(url: str, path: Path) -> None:
