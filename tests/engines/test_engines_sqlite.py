@@ -319,6 +319,20 @@ def test_the_view_shows_odd_lines_or_leaves_them_out_and_hides_no_other(
     database.close()
 
 
+@pytest.mark.parametrize("asked", ["", "WHERE session_id = 'x'", "WHERE key = 'k'", "LIMIT 1"])
+def test_the_view_goes_from_files_to_their_chunks_by_an_index(
+    asked: str, url: str, path: Path
+) -> None:
+    with SessionStore.open(url) as store:
+        store.session("k").append("user", "a")
+
+    plan = apsw.Connection(str(path)).execute(f"EXPLAIN QUERY PLAN SELECT * FROM messages {asked}")
+    steps = [step for _, _, _, step in plan]
+
+    assert "file" in steps[0]
+    assert "SEARCH chunk USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in steps
+
+
 def test_the_view_shows_each_message_of_a_batch_of_many_megabytes(url: str, path: Path) -> None:
     with SessionStore.open(url) as store:
         store.session("k").append_many(
