@@ -317,7 +317,7 @@ class CorruptionError(SessionStoreError, ValueError):
     code = "corruption"
 
     def __init__(self, path: str, offset: int, reason: str) -> None:
-        super().__init__(f"{path or 'the storage'} at byte {offset}: {reason}")
+        super().__init__(f"{path or 'the store'} at byte {offset}: {reason}")
         self.path = path
         self.offset = offset
         self.reason = reason
@@ -335,7 +335,7 @@ class MissingExtraError(SessionStoreError, ImportError):
 
 def _shown(path: str) -> str:
     """Return the path as a message names it; what concerns all files at once has none."""
-    return repr(path) if path else "the storage"
+    return repr(path) if path else "the store"
 
 
 def _short(value: object) -> str:

@@ -314,7 +314,22 @@ class Forked(Protocol):
         ...
 
 
+@runtime_checkable
+class Resting(Forked, Protocol):
+    """Something that must be at rest while its process is forked."""
+
+    def before_fork(self) -> None:
+        """Come to rest, and stay so until the fork is over; no longer than a second or two."""
+        ...
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        ...
+
+
 _forked: "WeakSet[Forked]" = WeakSet()
+_at_rest = threading.local()
+"""Those that the thread which forks has brought to rest."""
 
 
 def on_fork(thing: Forked) -> None:
@@ -327,7 +342,21 @@ def _after_fork() -> None:
         thing.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _before_fork() -> None:
+    _at_rest.things = [thing for thing in list(_forked) if isinstance(thing, Resting)]
+    for thing in _at_rest.things:
+        thing.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for thing in _at_rest.things:
+        thing.after_fork_in_parent()
+    _at_rest.things = []
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+)
 
 __all__ = [
     "BlockingRuntime",
@@ -335,6 +364,7 @@ __all__ = [
     "Event",
     "Forked",
     "GroupCommit",
+    "Resting",
     "Runtime",
     "iterate",
     "on_fork",

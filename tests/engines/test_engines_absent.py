@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_reading_where_no_store_is_makes_none(
         told = capsys.readouterr().err
         assert code == 3, (command, told)
         assert "there is no store at" in told
+        assert (urlsplit(url).password or "no password") not in told
     assert not is_made(url)
     if kind == "sqlite":
         assert not os.path.exists(url.removeprefix("sqlite:///"))

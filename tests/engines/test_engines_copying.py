@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from session_store.cli.app import run
 from session_store.copying import copy_store, verify_copy
+from session_store.copying.copy import _opened
 from session_store.errors import ConfigError, ConflictError, SessionStoreError
+from session_store.files import RealFileSystem
 from session_store.sync import SessionStore
 
 ORIGINAL = Path(__file__).parents[1] / "original" / "fixture" / "sessions"
@@ -179,8 +182,146 @@ async def test_a_folder_of_the_original_is_copied(
     done = await copy_store(str(source), target)
 
     assert done.sessions > 0
-    left = [one for one in await verify_copy(str(source), target) if one.path not in done.left_out]
+    left_out = {one.path for one in done.left_out}
+    left = [one for one in await verify_copy(str(source), target) if one.path not in left_out]
     assert left == []
+
+
+async def test_fields_of_a_newer_version_come_along(
+    places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    source, between, target = fill(places("folder")), places("sqlite"), places("folder")
+    async with _opened(source) as ours:
+        for session_id in await ours.index.all_ids():
+            await ours.index.update(session_id, {"mood": {"of": [session_id]}})
+    await copy_store(source, between)
+
+    await copy_store(between, target)
+
+    assert await verify_copy(source, target) == []
+    async with _opened(target) as theirs:
+        for session_id in await theirs.index.all_ids():
+            fields = await theirs.index.fields(session_id)
+            assert fields is not None
+            assert fields["mood"] == {"of": [session_id]}
+        [one, *_] = await theirs.index.all_ids()
+        await theirs.index.update(one, {"mood": None})
+    [found] = await verify_copy(source, target)
+    assert found.path == one
+    assert found.what.startswith("mood is None, not {")
+
+
+@pytest.mark.parametrize("kind", ["folder", "sqlite"])
+async def test_what_the_target_has_of_its_own_is_not_overwritten_in_silence(
+    kind: str, places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    source, target = fill(places("folder")), places(kind)
+    await copy_store(source, target)
+    with SessionStore.open(target) as theirs:
+        changed = theirs.session("k1").id
+        theirs.update_metadata(changed, {"user_id": "of the target"})
+        moved, own = theirs.session("k2").id, theirs.session("own").id
+        theirs.add_key("k2", own)
+
+    done = await copy_store(source, target, resume=True)
+
+    assert [(one.path, one.what) for one in done.replaced] == [(changed, "userId")]
+    assert [one.path for one in done.left_out] == [moved]
+    assert "the key 'k2'" in done.left_out[0].what
+    with SessionStore.open(target) as theirs:
+        assert theirs.get_session_id("k2") == own
+
+
+async def test_what_was_deleted_in_the_target_ends_no_copy(
+    places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    source, target = fill(places("folder")), places("sqlite")
+    await copy_store(source, target)
+    with SessionStore.open(target) as theirs, SessionStore.open(source) as ours:
+        deleted = theirs.session("k1").id
+        theirs.delete_session(deleted)
+        ours.session("k2").append("user", "since")
+
+    done = await copy_store(source, target, resume=True)
+
+    assert [(one.path, one.what) for one in done.left_out] == [
+        (deleted, "it was deleted in the target")
+    ]
+    assert done.sessions == 21
+    assert {one.path.partition("/")[0] for one in await verify_copy(source, target)} == {deleted}
+
+
+@pytest.mark.parametrize("kind", ["folder", "sqlite"])
+async def test_of_what_is_deleted_during_the_copy_nothing_is_left(
+    kind: str, places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    source, target = fill(places(kind)), places("sqlite")
+    with SessionStore.open(source) as ours:
+        ids = ours.get_all_session_ids()
+
+        def progress(_: int) -> None:
+            while ids:
+                ours.delete_session(ids.pop())
+
+        await copy_store(source, target, progress=progress)
+
+    assert await verify_copy(source, target) == []
+    async with _opened(target) as theirs:
+        assert (await theirs.files.list("")).names == []
+
+
+async def test_a_session_that_the_index_has_lost_is_told(
+    places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    source, other, target = fill(places("folder")), fill(places("folder")), places("sqlite")
+    lost = next(Path(other).glob("*/messages.jsonl")).parent
+    shutil.copytree(lost, Path(source) / lost.name)
+
+    done = await copy_store(source, target)
+
+    assert [one.path for one in done.left_out] == [lost.name]
+    assert "--repair-index" in done.left_out[0].what
+
+
+async def test_what_a_killed_copy_has_left_is_synced_by_the_next(
+    places: Callable[[str], str], fill: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = fill(places("folder")), places("folder")
+    await copy_store(source, target)
+    synced: list[str] = []
+    sync = RealFileSystem.sync
+
+    async def watched(files: RealFileSystem, path: str) -> None:
+        synced.append(path)
+        await sync(files, path)
+
+    monkeypatch.setattr(RealFileSystem, "sync", watched)
+    await copy_store(source, target, resume=True)
+
+    logs = {f"{path.parent.name}/{path.name}" for path in Path(target).glob("*/*s.jsonl")}
+    assert logs <= set(synced)
+
+
+async def test_a_long_line_is_shown_by_the_view_of_a_copy(places: Callable[[str], str]) -> None:
+    source, target = places("folder"), places("sqlite")
+    texts = ["a" * 3_000_000, "b", "c" * 1_048_000, "d" * 5_000_000]
+    with SessionStore.open(source) as store:
+        chat = store.session("k")
+        for text in texts:
+            chat.append("user", text)
+
+    await copy_store(source, target)
+
+    database = apsw.Connection(target.removeprefix("sqlite:///"))
+    rows = database.execute("SELECT text FROM messages ORDER BY position").fetchall()
+    assert [text for (text,) in rows] == texts
+
+
+async def test_memory_is_no_place_to_copy_to(
+    places: Callable[[str], str], fill: Callable[[str], str]
+) -> None:
+    with pytest.raises(ConfigError, match="ends with the copy"):
+        await copy_store(fill(places("folder")), "memory:")
 
 
 def test_the_command_says_what_it_did(

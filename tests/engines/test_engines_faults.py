@@ -390,7 +390,7 @@ async def test_nobody_there_is_told_in_time(name: str) -> None:
         async with SessionStore.open(nowhere, io_timeout_ms=2_000):
             pass
 
-    assert str(raised.value).startswith("the storage is unavailable: ")
+    assert str(raised.value).startswith("the store is unavailable: ")
     assert "s3cr3t" not in f"{raised.value!r} {raised.value}"
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -287,6 +288,63 @@ def test_the_view_shows_what_is_around_damage(url: str, path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("library", [apsw.Connection, sqlite3.connect])
+@pytest.mark.parametrize(
+    ("odd", "shown"),
+    [
+        (b'{"type":"user","content":["of one","list",{"text":"c"},null,{"text":"d"}]}', ["c\nd"]),
+        (b'{"type":"user","content":"raw \0"}', []),
+        (b"\0\0\0", []),
+        (b'{"type":"user","content":"c"}\r', ["c"]),
+        (b'{"type":{"a":1},"id":7,"role":[],"timestamp":1e400,"content":"c"}', ["c"]),
+        (b"]", []),
+        (b"{type:'user',content:'c'}", []),
+        (b'{"type":"user","content":' + b"[" * 3_000 + b"]" * 3_000 + b"}", []),
+    ],
+)
+def test_the_view_shows_odd_lines_or_leaves_them_out_and_hides_no_other(
+    odd: bytes, shown: list[str], library: Callable[[str], Any], url: str, path: Path
+) -> None:
+    before, after = (b'{"type":"user","content":"%s"}' % one for one in (b"before", b"after"))
+    with SessionStore.open(url) as store:
+        chat = store.session("k")
+        lines = b"\n".join([before, odd, after]) + b"\n"
+        run(store._engine._files.append(f"{chat.id}/messages.jsonl", lines))
+    database = library(str(path))
+
+    view = database.execute("SELECT text, timestamp, json FROM messages ORDER BY position")
+    texts = [text for text, _, _ in view]
+
+    assert texts == ["before", *shown, "after"]
+    database.close()
+
+
+@pytest.mark.parametrize("asked", ["", "WHERE session_id = 'x'", "WHERE key = 'k'", "LIMIT 1"])
+def test_the_view_goes_from_files_to_their_chunks_by_an_index(
+    asked: str, url: str, path: Path
+) -> None:
+    with SessionStore.open(url) as store:
+        store.session("k").append("user", "a")
+
+    plan = apsw.Connection(str(path)).execute(f"EXPLAIN QUERY PLAN SELECT * FROM messages {asked}")
+    steps = [step for _, _, _, step in plan]
+
+    assert "file" in steps[0]
+    assert "SEARCH chunk USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in steps
+
+
+def test_the_view_shows_each_message_of_a_batch_of_many_megabytes(url: str, path: Path) -> None:
+    with SessionStore.open(url) as store:
+        store.session("k").append_many(
+            [{"role": "user", "content": f"{n}" * 700_000} for n in range(10, 40)]
+        )
+
+        view = apsw.Connection(str(path)).execute("SELECT substr(text, 1, 2) FROM messages")
+        rows = [text for (text,) in view]
+
+    assert sorted(rows) == [f"{n}" for n in range(10, 40)]
+
+
 def test_a_child_after_a_fork_opens_the_database_anew(url: str) -> None:
     with SessionStore.open(url) as store:
         chat = store.session("k")
@@ -400,11 +458,21 @@ def test_a_full_disk_is_told_and_nothing_is_half_there(path: Path) -> None:
         "sqlite:///:memory:",
         "sqlite:///a.db?mode=ro",
         "sqlite:///a%00.db",
+        "sqlite://[x",
+        "sqlite:///\ud800.db",
+        "sqlite:a/sqlite:///b.db",
     ],
 )
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"sqlite:"):
         SessionStore.open(url)
+
+
+def test_a_name_is_what_stands_in_the_url(tmp_path: Path) -> None:
+    with SessionStore.open(f"sqlite:///{tmp_path}/a\tb [ü] %25.db") as store:
+        store.session("k")
+
+    assert (tmp_path / "a\tb [ü] %.db").exists()
 
 
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:

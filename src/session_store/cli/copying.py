@@ -1,9 +1,10 @@
 """`copy`: a whole store into another, of whatever engine."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from session_store.copying import copy_store, size_of, verify_copy
+from session_store.copying import Difference, copy_store, size_of, verify_copy
 
 from .failures import FOUND_ERRORS
 from .frame import Frame
@@ -31,7 +32,7 @@ def copy(
     total = asyncio.run(size_of(source))
     with frame.screen.progress("copying", total) as bar:
         done = asyncio.run(copy_store(source, target, resume=resume, progress=bar.advance))
-    differences = []
+    differences: list[Difference] = []
     if verify:
         with frame.screen.progress("comparing", total) as bar:
             differences = asyncio.run(verify_copy(source, target, progress=bar.advance))
@@ -41,6 +42,7 @@ def copy(
                 "sessions": done.sessions,
                 "bytes": done.bytes,
                 "leftOut": done.left_out,
+                "replaced": done.replaced,
                 "verified": verify,
                 "differences": differences,
             }
@@ -50,10 +52,14 @@ def copy(
             f"copied {counted(done.sessions, 'session')}, {size(done.bytes)} added"
             f"{', and every byte compared' if verify else ''}"
         )
-        for session_id in done.left_out:
-            frame.screen.note(f"left out {visible(session_id)}: an id with a / is no folder's name")
-        for one in differences[:SHOWN]:
-            frame.screen.note(f"{visible(one.path)}: {visible(one.what)}")
-        if len(differences) > SHOWN:
-            frame.screen.note(f"and {counted(len(differences) - SHOWN, 'more difference')}")
+        _list(frame, done.left_out, "left out {}: {}")
+        _list(frame, done.replaced, "of {} the target had other metadata, replaced: {}")
+        _list(frame, differences, "{}: {}")
     return FOUND_ERRORS if differences or done.left_out else 0
+
+
+def _list(frame: Frame, found: Sequence[Difference], how: str) -> None:
+    for one in found[:SHOWN]:
+        frame.screen.note(how.format(visible(one.path), visible(one.what)))
+    if len(found) > SHOWN:
+        frame.screen.note(f"and {len(found) - SHOWN} more of these")

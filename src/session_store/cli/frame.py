@@ -1,5 +1,6 @@
 """What every command stands in: the store it opens and what it prints."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ class Frame:
             if not self.is_store(raw):
                 raise not_found(
                     "store_not_found",
-                    f"there is no store at {self.url!r}: name one with --store or "
+                    f"there is no store at {without_secrets(self.url)!r}: name one with --store or "
                     "SESSION_STORE_URL, or make one with `session-store append KEY user TEXT`",
                 )
             yield raw
@@ -101,6 +102,14 @@ class Frame:
     def record(self, value: Any) -> None:
         """Print one of many JSON lines; bytes are JSON already."""
         self.screen.line(json_text(value) if isinstance(value, bytes) else json_line(value))
+
+
+def without_secrets(url: str) -> str:
+    """Return the URL of a store without what only those may know who open it."""
+    if room_of(url) is None or url.startswith("sqlite:"):
+        return url
+    # Up to the last @: a password may hold what ought to be quoted. Queries take passwords too.
+    return re.sub(r"://.*@", "://…@", url, flags=re.DOTALL).partition("?")[0]
 
 
 async def is_store(files: FileSystem) -> bool:

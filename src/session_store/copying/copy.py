@@ -5,13 +5,19 @@ one before it ended; so whatever cut a copy off, doing it again goes on from the
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 
-from session_store.errors import ConfigError, ConflictError, NotFoundError, SessionNotFoundError
+from session_store.errors import (
+    ConfigError,
+    ConflictError,
+    InvalidIdError,
+    NotFoundError,
+    SessionNotFoundError,
+)
 from session_store.event_loop import AsyncRuntime
 from session_store.files.filesystem import FileSystem
 from session_store.files.urls import open_files
@@ -22,25 +28,31 @@ from session_store.store.engine import Engine
 from session_store.store.records import BRANCHES, MESSAGES
 
 PIECE_BYTES: Final = 1 << 20
+LONGEST_BYTES: Final = 16 << 20
+"""So long a line is still copied in one piece: an engine's view reads lines that are whole."""
 AT_ONCE: Final = 8
 PAGE: Final = 200
 LOGS: Final = (MESSAGES, BRANCHES)
-_SET: Final = ("userId", "tokenEstimate", "modelOverrides", "metadata")
-"""What others may have set of a session; times and counts come with its log."""
+_COUNTED: Final = {"updatedAt", "messageCount"}
+_OF_THE_LOG: Final = {"log", *_COUNTED}
+"""What is known of a session from its log, and comes with that; all else somebody has set."""
+
+_LOST: Final = "the index does not know it: `session-store check --repair-index` takes it in"
 
 Progress = Callable[[int], None]
 
 
 class Copied(msgspec.Struct, rename="camel"):
-    """What a copy has done; `left_out` are ids that no store of ours can hold."""
+    """What a copy has done, what it left out, and what it replaced that was set in the target."""
 
     sessions: int = 0
     bytes: int = 0
-    left_out: list[str] = msgspec.field(default_factory=list)
+    left_out: list["Difference"] = msgspec.field(default_factory=list)
+    replaced: list["Difference"] = msgspec.field(default_factory=list)
 
 
 class Difference(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a copy is not what it was made of."""
+    """Where a copy is not what it was made of, or is not what was there before."""
 
     path: str
     what: str
@@ -71,6 +83,22 @@ class Side:
             if after is None:
                 return
 
+    async def lost(self) -> AsyncGenerator[str, None]:
+        """Yield the folders with messages that an index in files does not know."""
+        after: str | None = None if self.index.guards_files else ""
+        while after is not None:
+            page = await self.files.list("", after=after)
+            after = page.after
+            for name in page.names:
+                session_id, separator, _ = name.partition("/")
+                if (
+                    separator
+                    and not await self.index.has(session_id)
+                    and not await self.index.is_deleted(session_id)
+                    and await self.files.exists(f"{session_id}/{MESSAGES}")
+                ):
+                    yield session_id
+
 
 @asynccontextmanager
 async def _opened(url: str) -> AsyncGenerator[Side, None]:
@@ -95,11 +123,17 @@ async def copy_store(
     """Copy every session of `source` into `target`, and return what was done.
 
     The target has to be empty, unless it is to `resume` a copy: then what is there stays, and
-    only what is missing is added, also of sessions that have grown since. Sessions that are
-    written to meanwhile are copied as far as they were; doing it again brings the rest. What
-    was deleted from the source since stays in the target. Locks are not copied. `progress` is
-    told of bytes. Raises `ConflictError` if a log of the target is no beginning of its source.
+    only what is missing is added, also of sessions that have grown since; of metadata that is
+    different the source's is taken, and that is told. A key stays with a session that only the
+    target has, and what was deleted there stays so: both are told, too. What was deleted from
+    the source since stays in the target. Sessions that are written to meanwhile are copied as
+    far as they were; doing it again brings the rest. Locks are not copied. `progress` is told
+    of bytes. Raises `ConflictError` if a log of the target is no beginning of its source.
     """
+    if target == "memory:":
+        raise ConfigError(
+            "target", "what is in memory: ends with the copy; give a place that stays"
+        )
     done = Copied()
     async with _opened(source) as ours, _opened(target) as theirs:
         if not resume and not await _is_empty(theirs):
@@ -110,6 +144,7 @@ async def copy_store(
             await _copy_session(ours, theirs, metadata, done, progress)
 
         await _for_each(ours.sessions(), one)
+        done.left_out += [Difference(name, _LOST) async for name in ours.lost()]
         await theirs.index.flush()
         await theirs.index.sync()
     return done
@@ -170,15 +205,30 @@ async def _copy_session(
     session_id = metadata.session_id
     if "/" in session_id:
         # The original takes what it is given; such a folder may be another session's.
-        done.left_out.append(session_id)
+        done.left_out.append(Difference(session_id, "an id with a / is no folder's name"))
         return
     # What there was to be said of it before its log was read: never more than was copied.
     keys = await ours.index.keys_of(session_id)
-    for name in LOGS:
-        added = await _copy_log(ours, theirs, f"{session_id}/{name}", progress)
-        done.bytes += added  # apart: others add to it during the wait
-    await _register(theirs, metadata, keys)
-    done.sessions += 1
+    try:
+        for name in LOGS:
+            added = await _copy_log(ours, theirs, f"{session_id}/{name}", progress)
+            done.bytes += added  # apart: others add to it during the wait
+        fields = await ours.index.fields(session_id)
+        if fields is not None:
+            await _register(theirs, metadata, fields, done)
+            await _add_keys(ours, theirs, session_id, keys, done)
+            done.sessions += 1
+            return
+    except (NotFoundError, SessionNotFoundError, InvalidIdError) as error:
+        if await theirs.index.is_deleted(session_id):
+            done.left_out.append(Difference(session_id, "it was deleted in the target"))
+        elif isinstance(error, InvalidIdError):
+            done.left_out.append(Difference(session_id, error.reason))
+        elif await ours.index.has(session_id):
+            raise
+    # Deleted meanwhile, or not to be had: nothing is left of it, unless it was there before.
+    if not await theirs.index.has(session_id):
+        await theirs.files.delete_tree(session_id)
 
 
 async def _copy_log(ours: Side, theirs: Side, path: str, progress: Progress) -> int:
@@ -188,16 +238,27 @@ async def _copy_log(ours: Side, theirs: Side, path: str, progress: Progress) -> 
     progress(there)
     at = there
     while at < size:
-        data = await ours.files.read(path, at, min(size, at + PIECE_BYTES))
+        data = await _piece(ours, path, at, size)
         if not data:
             break  # the session was deleted, or begun anew, while it was copied
-        # Whole lines, where there are any: an engine may show what one call brought as records.
-        data = data[: data.rfind(b"\n") + 1] or data
         at = await theirs.files.append(path, data, if_size=at)
         progress(len(data))
-    if at > there:
+    if at:
+        # Also where nothing was missing: a copy that was killed may not have come to this.
         await theirs.files.sync(path)
     return at - there
+
+
+async def _piece(ours: Side, path: str, start: int, size: int) -> bytes:
+    """Return what to copy next: whole lines, where there are any."""
+    length = PIECE_BYTES
+    while True:
+        end = min(size, start + length)
+        data = await ours.files.read(path, start, end)
+        whole = data.rfind(b"\n") + 1
+        if whole or end == size or length >= LONGEST_BYTES or not data:
+            return data[:whole] or data
+        length *= 2
 
 
 async def _check_prefix(ours: Side, theirs: Side, path: str, size: int, there: int) -> None:
@@ -211,19 +272,46 @@ async def _check_prefix(ours: Side, theirs: Side, path: str, size: int, there: i
     raise ConflictError(path, expected=size, actual=there)
 
 
-async def _register(theirs: Side, metadata: SessionMetadata, keys: Iterable[str]) -> None:
+async def _register(
+    theirs: Side, metadata: SessionMetadata, fields: Mapping[str, Any], done: Copied
+) -> None:
     session_id = metadata.session_id
-    fields: dict[str, Any] = msgspec.to_builtins(metadata)
-    if await theirs.index.has(session_id):
-        changes = {name: fields.get(name) for name in _SET}
-        await theirs.index.update(session_id, changes)
-    else:
+    there = await theirs.index.fields(session_id)
+    if there is None:
         await theirs.index.register(session_id, None, metadata)
+        before = await theirs.index.fields(session_id) or {}
+    else:
+        before = there
+    changes = _different(before, fields, {"log"} if metadata.log is None else _OF_THE_LOG)
+    if changes:
+        await theirs.index.update(session_id, changes)
     if metadata.log is not None:
         await theirs.index.note_append(session_id, metadata.updated_at, metadata.log)
+    replaced = sorted(name for name in changes if (there or {}).get(name) is not None)
+    if set(replaced) - _COUNTED:
+        done.replaced.append(Difference(session_id, ", ".join(replaced)))
+
+
+def _different(
+    before: Mapping[str, Any], fields: Mapping[str, Any], apart: set[str]
+) -> dict[str, Any]:
+    """Return what makes `fields` of what was before, `apart` from some of them."""
+    names = {*before, *fields} - apart - {"sessionId"}
+    return {name: fields.get(name) for name in names if before.get(name) != fields.get(name)}
+
+
+async def _add_keys(
+    ours: Side, theirs: Side, session_id: str, keys: Iterable[str], done: Copied
+) -> None:
     there = set(await theirs.index.keys_of(session_id))
     for key in keys:
-        if key not in there:
+        if key in there:
+            continue
+        holder = await theirs.index.resolve_key(key)
+        if holder is not None and not await ours.index.has(holder):
+            what = f"the key {key!r} names a session of the target's own there"
+            done.left_out.append(Difference(session_id, what))
+        else:
             await theirs.index.add_key(key, session_id)
 
 
@@ -239,14 +327,13 @@ async def _compare_session(
         difference = await _compare_log(ours, theirs, path, progress)
         if difference is not None:
             found.append(Difference(path, difference))
-    copy = await theirs.index.metadata(session_id)
+    copy = await theirs.index.fields(session_id)
     if copy is None:
         return [*found, Difference(session_id, "it is not in the target")]
-    one, other = msgspec.to_builtins(metadata), msgspec.to_builtins(copy)
+    fields = await ours.index.fields(session_id) or {}
     found += [
-        Difference(session_id, f"{name} is {other.get(name)!r}, not {one.get(name)!r}")
-        for name in (*_SET, "createdAt")
-        if one.get(name) != other.get(name)
+        Difference(session_id, f"{name} is {copy.get(name)!r}, not {fields.get(name)!r}")
+        for name in sorted(_different(copy, fields, _OF_THE_LOG))
     ]
     try:
         keys = set(await ours.index.keys_of(session_id))

@@ -19,23 +19,30 @@ _SHARED: Final = frozenset(
 
 
 def refuse_network(root: str) -> None:
-    """Raise `ConfigError` if the folder `root`, which need not exist yet, is on a network.
-
-    Where the system does not list its mounts as Linux does, nothing is known and nothing refused.
-    """
-    try:
-        with open(MOUNTS, "rb") as file:
-            mounts = file.read()
-    except OSError:
-        return
-    kind = kind_of(os.path.realpath(root), os.fsdecode(mounts))
-    if kind in _SHARED:
+    """Raise `ConfigError` if the folder `root`, which need not exist yet, is on a network."""
+    kind = network_of(root)
+    if kind is not None:
         raise ConfigError(
             "root",
             f"the folder is on a network file system ({kind}), where other hosts break the "
             "promises of a folder: take a disk of this host, or allow it with "
             "RealFileSystem(root, allow_network=True) or file:folder?allow_network=1",
         )
+
+
+def network_of(path: str) -> str | None:
+    """Return the type of the network file system that `path` is on, None if it is on none.
+
+    It need not exist yet. Where the system does not list its mounts as Linux does, nothing is
+    known, and that is None.
+    """
+    try:
+        with open(MOUNTS, "rb") as file:
+            mounts = file.read()
+    except OSError:
+        return None
+    kind = kind_of(os.path.realpath(path), os.fsdecode(mounts))
+    return kind if kind in _SHARED else None
 
 
 def kind_of(path: str, mounts: str) -> str:

@@ -62,7 +62,8 @@ def room_of(url: str) -> ModuleType | None:
 def _folder(url: str) -> tuple[str, bool]:
     """Return the folder, and whether it may be on a network."""
     scheme, separator, rest = url.partition(":")
-    if not separator or len(scheme) < 2 or not scheme.replace("+", "").isalnum():
+    is_scheme = len(scheme) > 1 and scheme.replace("+", "").isalnum()
+    if not separator or not (is_scheme or rest.startswith("//")):
         if not url:
             raise ConfigError("url", "empty; give a folder such as './sessions', or memory:")
         return url, False
@@ -76,7 +77,10 @@ def _folder(url: str) -> tuple[str, bool]:
     if query not in {"", "allow_network=1"}:
         raise ConfigError("url", "a file: URL takes only ?allow_network=1 (a ? in a name is %3F)")
     if rest.startswith("//"):
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ConfigError("url", "no file: URL: file:///folder") from None
         if parts.netloc not in {"", "localhost"}:
             raise ConfigError("url", "a file: URL names a folder of this host: file:///folder")
         path = parts.path

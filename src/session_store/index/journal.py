@@ -19,7 +19,7 @@ from session_store.runtime import Runtime, on_fork
 
 from .access import Access, Decision
 from .core import Base, Commit, Core
-from .fields import merge, to_metadata, to_stored
+from .fields import fields_of, merge, to_metadata, to_stored
 from .lazy import LazyNotes, counts_of, to_records
 from .manager import Recount, SessionIndexManager, SessionPage
 from .paging import from_cursor, look, make_query, to_cursor
@@ -230,6 +230,15 @@ class JournalIndex(SessionIndexManager):
         def read(state: IndexState) -> SessionMetadata | None:
             stored = state.sessions.get(session_id)
             return None if stored is None else to_metadata(session_id, stored)
+
+        return await self._ask(read)
+
+    async def fields(self, session_id: str) -> dict[str, Any] | None:
+        """See `SessionIndexManager.fields`."""
+
+        def read(state: IndexState) -> dict[str, Any] | None:
+            stored = state.sessions.get(session_id)
+            return None if stored is None else fields_of(stored)
 
         return await self._ask(read)
 

@@ -120,6 +120,13 @@ class SessionIndexManager(Protocol):
         """Return what is on record of the session, or None if there is none."""
         ...
 
+    async def fields(self, session_id: str) -> dict[str, Any] | None:
+        """Return all that is stored of the session, by the names on disk; None if there is none.
+
+        Also what this release does not know: who moves a session takes it along.
+        """
+        ...
+
     async def update(self, session_id: str, changes: Mapping[str, Any]) -> SessionMetadata:
         """Replace the given fields (as spelled on disk), durably; None takes one away.
 

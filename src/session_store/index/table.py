@@ -23,7 +23,17 @@ from session_store.files.filesystem import FileSystem
 from session_store.model.records import Finding, LogMark, SessionMetadata
 from session_store.runtime import Runtime
 
-from .fields import SORTS, Stored, Times, merge, merge_noted, times_of, to_metadata, to_stored
+from .fields import (
+    SORTS,
+    Stored,
+    Times,
+    fields_of,
+    merge,
+    merge_noted,
+    times_of,
+    to_metadata,
+    to_stored,
+)
 from .lazy import LazyNotes, Noted, counts_of
 from .manager import Recount, SessionIndexManager, SessionPage
 from .paging import Position, Query, from_cursor, make_query, matches, to_cursor
@@ -252,6 +262,13 @@ class TableIndex(SessionIndexManager):
         await self._ready()
         for row in await self._rows([session_id]):
             return to_metadata(session_id, row.stored)
+        return None
+
+    async def fields(self, session_id: str) -> dict[str, Any] | None:
+        """See `SessionIndexManager.fields`."""
+        await self._ready()
+        for row in await self._rows([session_id]):
+            return fields_of(row.stored)
         return None
 
     async def update(self, session_id: str, changes: Mapping[str, Any]) -> SessionMetadata:

@@ -51,7 +51,11 @@ class Place:
 
 def parse_url(url: str) -> Place:
     """Return the place that a URL names, or raise `ConfigError` without repeating it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        scheme = url.partition(":")[0]
+        raise ConfigError("url", f"it names a bucket, as in {scheme}://bucket/prefix") from None
     scheme = parts.scheme
     if parts.username is not None or parts.password is not None:
         raise _credentials(scheme)

@@ -2,7 +2,7 @@
 
 import os
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from session_store.errors import ConfigError, MissingExtraError
 
@@ -42,14 +42,19 @@ async def erase(url: str) -> None:
 
 
 def _path(url: str) -> str:
-    parts = urlsplit(url)
-    path = unquote(parts.path)[1:]
-    if parts.netloc or not url.startswith("sqlite:///") or not path or path == ":memory:":
+    # Not by `urlsplit`: it drops tabs and line breaks, which are another file's name then.
+    before, found, rest = url.partition("sqlite:///")
+    path = unquote(rest)
+    if before or not found or not path or path == ":memory:":
         raise ConfigError("url", f"a sqlite: URL names a file: {_SAYS}")
-    if parts.query or parts.fragment:
+    if "?" in rest or "#" in rest:
         raise ConfigError("url", "a sqlite: URL has no ? and no # (in a name: %3F and %23)")
     if "\0" in path:
         raise ConfigError("url", "a sqlite: URL cannot hold NUL")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("url", "a sqlite: URL cannot hold half a surrogate pair") from None
     return path
 
 

@@ -52,8 +52,10 @@ class Access:
     async def change(self, path: str, deed: Callable[[apsw.Connection], T]) -> T:
         """Return `deed(connection)`, done wholly or not at all."""
         change = self.database.change
+        # Who stands in line behind one that waits has waited as well.
+        deadline = self._deadline()
         async with self._turns:
-            result = await self._when_free(path, lambda: change(deed))
+            result = await self._when_free(path, lambda: change(deed), deadline=deadline)
         if self.database.log_is_long:
             await self._group.run("checkpoint", self._checkpoint)
         return result
@@ -83,15 +85,24 @@ class Access:
         except (BusyError, FileSystemError):
             pass  # the log stays as long as it is, until it is tried again
 
-    async def _when_free(self, path: str, attempt: Callable[[], T], *, large: bool = False) -> T:
-        pause, deadline = FIRST_PAUSE_SECONDS, None
+    def _deadline(self) -> float:
+        return self.runtime.monotonic() + self.io_timeout_ms / 1000
+
+    async def _when_free(
+        self,
+        path: str,
+        attempt: Callable[[], T],
+        *,
+        deadline: float | None = None,
+        large: bool = False,
+    ) -> T:
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return await self.runtime.offload(attempt) if large else attempt()
             except BusyError:
-                now = self.runtime.monotonic()
-                deadline = deadline or now + self.io_timeout_ms / 1000
-                if now >= deadline:
+                deadline = self._deadline() if deadline is None else deadline
+                if self.runtime.monotonic() >= deadline:
                     reason = f"others wrote to it for {self.io_timeout_ms} ms (is one stopped?)"
                     raise UnavailableError(path, reason) from None
             except (FileSystemError, CorruptionError) as error:

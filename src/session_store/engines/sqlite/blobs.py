@@ -95,9 +95,14 @@ def add(connection: apsw.Connection, path: str, file: File, data: bytes) -> File
     if size > MAX_FILE_BYTES:
         raise StorageFullError(path, f"a file has at most {MAX_FILE_BYTES} bytes")
     first = file.number << START_BITS | file.size
-    for at in range(0, len(data), CHUNK_BYTES):
+    at = 0
+    while at < len(data):
         piece = data[at : at + CHUNK_BYTES]
+        if at + CHUNK_BYTES < len(data):
+            # Whole lines, where there are any: the view shows no line that is in two chunks.
+            piece = piece[: piece.rfind(b"\n") + 1] or piece
         connection.execute("INSERT INTO chunk VALUES (?, ?)", (first + at, piece))
+        at += len(piece)
     after = File(file.number, size, file.changes + 1, time.time_ns() // 1_000_000)
     connection.execute(_NOTE, (after.size, after.changes, after.mtime_ms, after.number))
     return after

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar, cast
 
 import apsw
 
@@ -20,6 +20,8 @@ from session_store.errors import (
     StorageFullError,
     UnavailableError,
 )
+from session_store.files import posix
+from session_store.files.mounts import network_of
 
 from . import schema
 
@@ -30,6 +32,12 @@ IDLE_MAX: Final = 8
 CHECKPOINT_PAGES: Final = 1_000
 """From 4 MiB of write-ahead log on it is moved into the database, and written over: to make a
 file longer costs a sync twice as much as to write what is there anew."""
+LONG_PAGES: Final = 8 * CHECKPOINT_PAGES
+"""From so much on writers are kept out meanwhile: where somebody always writes the log is never
+moved to its end otherwise, and grows without bound."""
+LOG_LIMIT_BYTES: Final = 64 << 20
+"""A log that grew longer for once is cut to so much when it is written over."""
+FORK_WAIT_SECONDS: Final = 1
 
 
 class BusyError(Exception):
@@ -43,35 +51,45 @@ class Database:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        # SQLite puts the log beside what a link leads to.
+        self.path = os.path.realpath(path)
         self._closed = False
         self._start()
 
     def _start(self) -> None:
         self._idle: list[apsw.Connection] = []
-        self._guard = threading.Lock()
+        self._used = 0
+        self._guard = threading.Condition()
+        self._place: tuple[int, int] | None = None
         self._log: int | None = None
-        self._pages = 0
-        self._unsynced: str | None = None
+        self._log_is_named = False
+        self._pages = self._pages_tried = 0
+        self._failure: str | None = None
 
     def read(self, question: Callable[[apsw.Connection], T]) -> T:
         """Return `question(connection)`, asked of one state of the database."""
         with self._connection() as connection, _told():
             connection.execute("BEGIN")
             try:
-                return question(connection)
+                result = question(connection)
             finally:
-                connection.execute("ROLLBACK")
+                # After some errors SQLite itself has done so.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        self._see_that_it_stands()
+        return result
 
     def change(self, deed: Callable[[apsw.Connection], T]) -> T:
         """Return `deed(connection)`, done wholly or not at all.
 
         Raises `BusyError`, with nothing done, if others write just now.
         """
-        if self._unsynced is not None:
-            raise UnavailableError("", self._unsynced)
+        self._check_sound()
         with self._connection() as connection:
-            return _change(connection, deed)
+            result = _change(connection, deed)
+        # Behind the commit: what was written may have gone into a file that nobody finds.
+        self._see_that_it_stands()
+        return result
 
     def sync(self) -> None:
         """Return when all that was committed before survives a power cut.
@@ -81,31 +99,55 @@ class Database:
         shared by many, and nobody holds the database meanwhile. SQLite has no locks on this
         file that closing it would drop.
         """
-        if self._unsynced is not None:
-            raise UnavailableError("", self._unsynced)
+        self._check_sound()
         if self._log is None:
-            # One connection stays open from here on, so nobody removes the log.
-            with self._connection(), self._guard:
-                if self._log is None:
-                    self._log = _open_log(self.path)
+            with self._connection():
+                pass  # opens it
         try:
-            if self._log is not None:
-                os.fdatasync(self._log)
+            if not self._log_is_named:
+                _sync_folder(os.path.dirname(self.path))
+                self._log_is_named = True
+            posix.fdatasync(cast("int", self._log))
         except OSError as error:
             # The system may have dropped what it could not write, and shows it all the same.
-            self._unsynced = f"{error.strerror}: what was written last may be lost; open it anew"
-            raise UnavailableError("", self._unsynced, unknown=True) from error
+            self._fail(f"{error.strerror}: what was written last may be lost")
+        self._see_that_it_stands()
+
+    def _check_sound(self) -> None:
+        if self._failure is not None:
+            raise UnavailableError("", self._failure)
+
+    def _fail(self, reason: str) -> NoReturn:
+        self._failure = f"{reason}; open it anew"
+        raise UnavailableError("", self._failure, unknown=True)
+
+    def _see_that_it_stands(self) -> None:
+        """Raise if the database or its log is no longer what others find under its name.
+
+        A log goes when somebody believes to be the last who closes, as another process does once
+        a second library of SQLite in this one has let go of the locks of both.
+        """
+        try:
+            stands = _place_of(self.path) == self._place
+            stands = stands and (self._log is None or os.fstat(self._log).st_nlink > 0)
+        except OSError:
+            stands = False
+        if not stands and not self._closed:
+            self._fail("the file was moved, replaced or removed, or its write-ahead log was")
 
     @property
     def log_is_long(self) -> bool:
-        """Return whether it is time for a `checkpoint`."""
-        return self._pages >= CHECKPOINT_PAGES
+        """Return whether it is time for a `checkpoint`, or for one more where one was hindered."""
+        return self._pages >= self._pages_tried + CHECKPOINT_PAGES
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database, as far as nobody reads from it."""
-        self._pages = 0
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
+        if self._pages >= LONG_PAGES:
+            mode = apsw.SQLITE_CHECKPOINT_RESTART
+        self._pages_tried = self._pages
         with self._connection() as connection, _told():
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            connection.wal_checkpoint(mode=mode)
 
     def close(self) -> None:
         """Close what is open; later calls raise `ClosedError`."""
@@ -118,9 +160,26 @@ class Database:
         if log is not None:
             os.close(log)
 
+    def before_fork(self) -> None:
+        """Let no connection be in use while the process is forked."""
+        self._guard.acquire()
+        self._guard.wait_for(lambda: not self._used, FORK_WAIT_SECONDS)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._guard.release()
+
     def after_fork(self) -> None:
-        """Open anew in the child; what the parent has is left alone, for closing would harm."""
-        _left_to_the_parent.extend(self._idle)
+        """Close in the child what the parent has open, and open anew when it is needed.
+
+        In its memory SQLite holds locks there that the kernel gave to the parent alone. As long
+        as one connection is left it asks for none, and a parent that closes removes the log that
+        the child writes to. Closing here takes nothing from the parent: it still has its locks,
+        so nobody takes the child for the last.
+        """
+        for connection in self._idle:
+            with suppress(apsw.Error):
+                connection.close()
         if self._log is not None:
             os.close(self._log)
         self._start()
@@ -131,47 +190,70 @@ class Database:
             if self._closed:
                 raise ClosedError
             connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = self._open()
+            self._used += 1
         try:
+            if connection is None:
+                connection = self._open()
             yield connection
         finally:
             with self._guard:
+                self._used -= 1
                 kept = not self._closed and len(self._idle) < IDLE_MAX
-                if kept:
+                if kept and connection is not None:
                     self._idle.append(connection)
-            if not kept:
+                self._guard.notify_all()
+            if not kept and connection is not None:
                 connection.close()
 
     def _committed(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
+        if pages < self._pages:
+            self._pages_tried = 0
         self._pages = pages
         return int(apsw.SQLITE_OK)
 
     def _open(self) -> apsw.Connection:
+        if self._place is None:
+            _refuse_network(self.path)
         with _told():
             try:
-                connection = apsw.Connection(self.path, flags=FLAGS)
+                # What was there and is gone is not made anew.
+                flags = FLAGS if self._place is None else FLAGS & ~apsw.SQLITE_OPEN_CREATE
+                connection = apsw.Connection(self.path, flags=flags)
             except apsw.CantOpenError:
+                if self._place is not None:
+                    self._see_that_it_stands()
                 raise ConfigError("url", _unopened(self.path)) from None
             try:
+                if self._place is not None:
+                    self._see_that_it_stands()
                 # Before anything is changed: it may belong to somebody else. Of one state, or
                 # what others are just making would look so.
                 connection.execute("BEGIN")
                 schema.check(connection)
                 connection.execute("ROLLBACK")
-                connection.pragma("journal_mode", "WAL")
+                if connection.pragma("journal_mode", "WAL") != "wal":
+                    raise ConfigError("url", "its file system allows no write-ahead log")
                 connection.pragma("synchronous", "NORMAL")
+                connection.pragma("journal_size_limit", LOG_LIMIT_BYTES)
                 connection.wal_autocheckpoint(0)
                 connection.set_wal_hook(self._committed)
                 if not schema.is_current(connection):
                     _change(connection, schema.prepare)
+                self._remember_place()
             except BaseException:
                 connection.close()
                 raise
         return connection
 
-
-_left_to_the_parent: list[apsw.Connection] = []
+    def _remember_place(self) -> None:
+        """Note, with a connection open, which files these are; nobody removes them while it is."""
+        with self._guard:
+            if self._place is None:
+                try:
+                    self._log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                    self._place = _place_of(self.path)
+                except OSError as error:
+                    raise UnavailableError("", posix.reason_of(error)) from error
 
 
 def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -> T:
@@ -196,21 +278,26 @@ def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -
     return result
 
 
-def _open_log(path: str) -> int | None:
-    """Return a descriptor of the write-ahead log, its name durable; None if there is none."""
+def _sync_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    except BaseException:
-        os.close(log)
-        raise
+        posix.fsync(folder)
     finally:
         os.close(folder)
-    return log
+
+
+def _place_of(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _refuse_network(path: str) -> None:
+    kind = network_of(path)
+    if kind is not None:
+        reason = (
+            f"{path!r} is on a network file system ({kind}), where hosts damage what they share"
+        )
+        raise ConfigError("url", f"{reason}: take a disk of this host, or another engine")
 
 
 def _unopened(path: str) -> str:

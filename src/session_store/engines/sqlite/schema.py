@@ -60,7 +60,9 @@ CREATE TABLE deleted_session (
 """
 
 # A chunk is what one call appended: whole lines, but for a line that is longer than what a copy
-# appends at once. Line by line it is read only where one of them is no JSON, which is left out.
+# appends at once. Line by line it is read only where one of them is no JSON, which is left out;
+# and then as bytes, for to SQLite's functions a text ends at NUL. CROSS JOIN: SQLite would go
+# through all files for each chunk, and be through with a hundred thousand sessions after hours.
 _VIEW: Final = f"""
 CREATE VIEW messages AS
 SELECT file.folder AS session_id,
@@ -72,7 +74,11 @@ SELECT file.folder AS session_id,
        CASE json_type(line.value, '$.content')
            WHEN 'text' THEN json_extract(line.value, '$.content')
            WHEN 'array' THEN (
-               SELECT group_concat(json_extract(block.value, '$.text'), char(10))
+               SELECT group_concat(
+                   -- What is no object would be an error, of the whole query.
+                   CASE block.type WHEN 'object' THEN json_extract(block.value, '$.text') END,
+                   char(10)
+               )
                FROM json_each(line.value, '$.content') AS block
            )
        END AS text,
@@ -82,18 +88,19 @@ SELECT file.folder AS session_id,
        line.value AS json,
        (chunk.place & {MAX_FILE_BYTES - 1}) + line.key AS position -- in the order of the log
 FROM file
-JOIN chunk ON chunk.place >= file.number << {START_BITS}
-          AND chunk.place < (file.number + 1) << {START_BITS}
+CROSS JOIN chunk ON chunk.place >= file.number << {START_BITS}
+                AND chunk.place < (file.number + 1) << {START_BITS}
 JOIN json_each((
-    SELECT CASE WHEN json_valid(listed) THEN listed ELSE (
+    SELECT CASE WHEN instr(chunk.data, x'00') = 0 AND json_valid(listed) THEN listed ELSE (
         WITH RECURSIVE each (line, rest) AS (
-            SELECT '', CAST(chunk.data AS TEXT)
+            SELECT x'', chunk.data
             UNION ALL
-            SELECT substr(rest, 1, instr(rest || char(10), char(10)) - 1),
-                   substr(rest, instr(rest || char(10), char(10)) + 1)
-            FROM each WHERE rest <> ''
+            SELECT iif(instr(rest, x'0a'), substr(rest, 1, instr(rest, x'0a') - 1), rest),
+                   iif(instr(rest, x'0a'), substr(rest, instr(rest, x'0a') + 1), x'')
+            FROM each WHERE rest <> x''
         )
-        SELECT '[' || coalesce(group_concat(line, ','), '') || ']' FROM each WHERE json_valid(line)
+        SELECT '[' || coalesce(group_concat(CAST(line AS TEXT), ','), '') || ']'
+        FROM each WHERE instr(line, x'00') = 0 AND json_valid(CAST(line AS TEXT))
     ) END
     FROM (
         SELECT '[' || replace(rtrim(CAST(chunk.data AS TEXT), char(10)), char(10), ',') || ']'
