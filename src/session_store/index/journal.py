@@ -226,21 +226,13 @@ class JournalIndex(SessionIndexManager):
 
     async def metadata(self, session_id: str) -> SessionMetadata | None:
         """See `SessionIndexManager.metadata`."""
-
-        def read(state: IndexState) -> SessionMetadata | None:
-            stored = state.sessions.get(session_id)
-            return None if stored is None else to_metadata(session_id, stored)
-
-        return await self._ask(read)
+        stored = await self._ask(lambda state: state.sessions.get(session_id))
+        return None if stored is None else to_metadata(session_id, stored)
 
     async def fields(self, session_id: str) -> dict[str, Any] | None:
         """See `SessionIndexManager.fields`."""
-
-        def read(state: IndexState) -> dict[str, Any] | None:
-            stored = state.sessions.get(session_id)
-            return None if stored is None else fields_of(stored)
-
-        return await self._ask(read)
+        stored = await self._ask(lambda state: state.sessions.get(session_id))
+        return None if stored is None else fields_of(stored)
 
     async def register(self, session_id: str, key: str | None, metadata: SessionMetadata) -> str:
         """See `SessionIndexManager.register`."""
