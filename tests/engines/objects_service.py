@@ -6,14 +6,15 @@ from contextlib import suppress
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Service:
     """Objects in memory; each status in `answers` is given to one PUT, which then does nothing.
 
     It keeps the conditions in `keeps`, and no others. What stands in `refused` under a verb, or
-    under LIST, is the answer to every such request: a status, and the code in its body.
+    under LIST, is the answer to every such request: a status, and the code in its body. A listing
+    begins at the first, as on some services, from wherever it was asked for.
     """
 
     def __init__(self, *keeps: str) -> None:
@@ -32,7 +33,9 @@ class Service:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 verb = "LIST" if "list-type" in self.path else self.command
                 with service.guard:
-                    status, answer, tag = service.answer(verb, name, body, self.headers)
+                    status, answer, tag = service.answer(
+                        verb, name, body, self.headers, urlsplit(self.path).query
+                    )
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.send_header("Last-Modified", "Mon, 23 Nov 2026 08:00:00 GMT")
@@ -69,11 +72,13 @@ class Service:
         return f"s3://bucket?endpoint=http://127.0.0.1:{port}&region=us-east-1"
 
     def answer(
-        self, verb: str, name: str, body: bytes, headers: Any
+        self, verb: str, name: str, body: bytes, headers: Any, query: str
     ) -> tuple[int, bytes, str | None]:
         if verb in self.refused:
             status, code = self.refused[verb]
             return status, f"<Error><Code>{code}</Code></Error>".encode(), None
+        if verb == "LIST":
+            return 200, self._listing(query), None
         there = self.objects.get(name)
         tag = None if there is None else _tag(there)
         if verb == "GET":
@@ -99,6 +104,17 @@ class Service:
             return 412, b"<Error></Error>", None
         self.objects[name] = body
         return 200, b"", _tag(body)
+
+    def _listing(self, query: str) -> bytes:
+        """Return all that begins so, from the first on, whatever else was asked for."""
+        prefix = parse_qs(query).get("prefix", [""])[0]
+        date = "<LastModified>2026-11-23T08:00:00.000Z</LastModified>"
+        found = "".join(
+            f"<Contents><Key>{name}</Key>{date}<Size>{len(self.objects[name])}</Size></Contents>"
+            for name in sorted(self.objects)
+            if name.startswith(prefix)
+        )
+        return f"<ListBucketResult>{found}</ListBucketResult>".encode()
 
 
 def _tag(data: bytes) -> str:

@@ -291,6 +291,23 @@ def test_what_only_a_person_can_mend_is_told_so(
     refused_at(service.url, ConfigError, said)
 
 
+async def test_pages_go_on_where_each_listing_begins_at_the_first(service: Service) -> None:
+    files = open_files(service.url, io_timeout_ms=2000)
+    names = [f"{number}" for number in range(5)]
+    for name in names:
+        await files.append(f"a/{name}", b"1")
+
+    found: list[str] = []
+    after: str | None = ""
+    for _ in names:
+        page = await files.list("a", after=after or "", limit=1)
+        found += page.names
+        after = page.after
+
+    assert found == names
+    assert after is None
+
+
 async def test_what_is_not_there_keeps_nothing_else_from_being_removed(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

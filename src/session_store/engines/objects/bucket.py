@@ -190,7 +190,12 @@ class Bucket:
                 return
             if some is None:
                 return
-            yield [Listed(one["path"], one["size"], bare_tag(one)) for one in some]
+            # Some begin at the first whatever they are asked for, as Azure does by its older rules.
+            yield [
+                Listed(one["path"], one["size"], bare_tag(one))
+                for one in some
+                if one["path"] > after
+            ]
 
     async def _call(self, name: str, call: Any, right: Right) -> Any:
         """Return what the call returns; raise what callers tell apart, or `UnavailableError`."""
