@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +84,7 @@ async def probe(url: str, count: int, middle: str, mark: str) -> dict[str, Any]:
     return found
 
 
-async def _median(calls: list[Callable[[], Awaitable[object]]]) -> float:
+async def _median(calls: Sequence[Callable[[], Awaitable[object]]]) -> float:
     took: list[float] = []
     for call in calls:
         began = time.perf_counter()
@@ -93,7 +93,7 @@ async def _median(calls: list[Callable[[], Awaitable[object]]]) -> float:
     return statistics.median(took)
 
 
-async def _median_unless_refused(calls: list[Callable[[], Awaitable[object]]]) -> float | None:
+async def _median_unless_refused(calls: Sequence[Callable[[], Awaitable[object]]]) -> float | None:
     """Return None where the engine does not sort so many sessions by update."""
     try:
         return await _median(calls)
