@@ -15,6 +15,7 @@ from session_store import SessionStore
 from session_store.engines.objects import ObjectFileSystem, erase, open_files, place_in
 from session_store.engines.objects.bucket import Bucket, Changed
 from session_store.engines.objects.heads import SMALL_BYTES, TAIL_BYTES
+from session_store.engines.objects.names import part_name
 from session_store.errors import ConfigError, NotFoundError
 from session_store.testing.store_suite.ground import Ground
 from session_store.testing.store_suite.model import Agreement
@@ -172,6 +173,9 @@ async def test_a_part_that_was_lost_hides_nothing_beside_it(
         await files._bucket.overwrite(lost, b"short")
 
     assert len(await files.read(path)) == size
+    whole = await files.read(path)
+    for start in range(0, size, 99_999):
+        assert await files.read(path, start, start + 1000) == whole[start : start + 1000]
     async with SessionStore.open(files._bucket.place.url) as fresh:
         found = await fresh.get_messages(session)
         assert 0 < len(found) < len(before)
@@ -194,6 +198,43 @@ async def test_a_reader_follows_a_file_whose_parts_become_one(
 
     assert await reader.read("a/log", 0, 2 * TAIL_BYTES) == b"1" * TAIL_BYTES + b"2" * TAIL_BYTES
     await reader.close()
+
+
+async def test_a_reader_follows_a_file_whose_tail_becomes_a_part(
+    url: str, files: ObjectFileSystem
+) -> None:
+    reader = open_files(url, io_timeout_ms=10_000)
+    await files.append("a/log", b"1" * 1_000_000)
+    await reader.stat("a/log")
+    # By now it is not the newest object that holds what the reader knows to be there.
+    await files.append("a/log", b"2")
+
+    assert await reader.read("a/log", 500_000, 600_000) == b"1" * 100_000
+    await files.delete("a/log")
+    with pytest.raises(NotFoundError):
+        await reader.read("a/log", 500_000, 600_000)
+    await reader.close()
+
+
+async def test_of_many_who_close_a_tail_none_leaves_a_part_behind(
+    url: str, files: ObjectFileSystem
+) -> None:
+    writers = [files, *(open_files(url, io_timeout_ms=10_000) for _ in range(3))]
+
+    async def write(writer: ObjectFileSystem) -> None:
+        for _ in range(30):
+            await writer.append("a/log", b"x" * 4_000)
+
+    await asyncio.gather(*map(write, writers))
+    for writer in writers:
+        await writer.append("a/log", b"x")
+
+    known = await files._files.look("a/log")
+    assert known.head is not None
+    named = [part_name("a/log", part.start, part.token) for part in known.head.parts]
+    assert sorted(await objects(files, "p")) == sorted(named)
+    for writer in writers[1:]:
+        await writer.close()
 
 
 async def test_what_is_gone_leaves_a_few_bytes_that_no_late_writer_can_pass(

@@ -16,10 +16,18 @@ from servers import SeaweedServer
 from servers.proxy import Proxy, Way
 
 from session_store import SessionStore
-from session_store.engines.objects import ObjectFileSystem, bucket, changing, open_files, place_in
+from session_store.engines.objects import (
+    ObjectFileSystem,
+    bucket,
+    heads,
+    open_files,
+    place_in,
+)
+from session_store.engines.objects.tries import Tries
 from session_store.errors import (
     AppendUnknownError,
     ConflictError,
+    SessionNotFoundError,
     SessionStoreError,
     UnavailableError,
 )
@@ -73,7 +81,7 @@ async def test_a_lost_answer_is_settled_by_a_look(proxy: Proxy) -> None:
 async def test_without_a_nonce_a_lost_answer_is_never_settled(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changing.Tries, "done", lambda tries, now: False)
+    monkeypatch.setattr(Tries, "done", lambda tries, now: False)
     async with files_at(proxy.url) as files:
         await files.append("a/log", b"one", if_size=0)
         proxy.drop_reply(PUT)
@@ -116,6 +124,54 @@ async def test_a_client_that_tries_again_by_itself_makes_no_conflict_with_itself
         assert proxy.struck
 
 
+async def test_a_request_that_arrives_twice_is_no_conflict_with_itself(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = bucket.Bucket._put
+    again: list[bool] = []
+
+    async def put_twice(self: bucket.Bucket, name: str, data: bytes, mode: Any) -> Any:
+        version = await put(self, name, data, mode)
+        return await put(self, name, data, mode) if again and again.pop() else version
+
+    async def twice(call: Any) -> Any:
+        again[:] = [True]
+        answer = await call
+        assert not again
+        return answer
+
+    monkeypatch.setattr(bucket.Bucket, "_put", put_twice)
+    async with SessionStore.open(place_in(s3_url, token_hex(6))) as store:
+        await store.init()
+        session = await twice(store.resolve("k"))
+        for number in range(4):
+            await twice(store.append(session, {"type": "user", "content": f"{number}" * 20_000}))
+        await twice(store.update_metadata(session, {"user_id": "u"}))
+        await twice(store.add_key("second", session))
+
+        assert await twice(store.remove_key("second")) is True
+        assert await store.get_session_keys(session) == ["k"]
+        assert [text[0] for text in await said(store, session)] == list("0123")
+        await twice(store.delete_session(session))
+        assert not await store.has_key("k")
+
+
+@pytest.mark.parametrize("to", [PUT, b"/branches_", b"/lock_", b"POST /", b"/i/k/k"])
+async def test_a_delete_settles_each_answer_that_is_lost(proxy: Proxy, to: bytes) -> None:
+    async with SessionStore.open(proxy.url) as store:
+        chat = await store.session("k")
+        for text in "ab":
+            await chat.append("user", text * 40_000)
+        await chat.create_branch("one")
+        proxy.drop_reply(to)
+
+        await store.delete_session(chat.id)
+
+        assert proxy.struck
+        assert not await store.has_key("k")
+        assert await store.get_all_session_ids() == []
+
+
 async def test_every_call_of_a_store_settles_a_lost_answer(proxy: Proxy) -> None:
     async with SessionStore.open(proxy.url) as store:
         session = await store.resolve("warm")
@@ -138,6 +194,10 @@ async def test_every_call_of_a_store_settles_a_lost_answer(proxy: Proxy) -> None
         await lost(store.add_key("second", session))
         made = await lost(store.resolve("third"))
         assert await lost(store.remove_key("second")) is True
+        brief = await store.resolve("brief")
+        await lost(store.delete_session(brief))
+        with pytest.raises(SessionNotFoundError):
+            await store.append(brief, {"type": "user", "content": "late"})
 
         found = await store.get_messages(session, include_reset=True)
         assert [message.content for message in found] == list("abcde")
@@ -178,6 +238,28 @@ async def test_a_link_that_is_slow_only_takes_longer(proxy: Proxy) -> None:
 
         proxy.heal()
         assert await said(store, session) == [each["content"] for each in many]
+
+
+async def test_a_link_too_slow_for_a_large_part_carries_small_ones(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "SMALL_BYTES", 1)
+    monkeypatch.setattr(heads, "LARGE_BYTES", 1 << 20)
+    async with files_at(proxy.url) as files:
+        size = 0
+        while size < 1 << 20:
+            size = await files.append("a/log", b"x" * heads.TAIL_BYTES, if_size=size)
+    async with files_at(proxy.url, io_timeout_ms=3000) as files:
+        proxy.slow(0.003)  # three seconds for all of it, a tenth of one for the tail
+
+        for _ in range(3):
+            size = await files.append("a/log", b"y" * heads.TAIL_BYTES, if_size=size)
+
+        proxy.heal()
+        known = await files._files.look("a/log")
+        assert known.head is not None
+        assert len(known.head.parts) > 30
+        assert await files.read("a/log", size - heads.TAIL_BYTES) == b"y" * heads.TAIL_BYTES
 
 
 @pytest.mark.parametrize("way", ["requests", "replies"])

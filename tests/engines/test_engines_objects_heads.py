@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from session_store.engines.objects.heads import (
     GONE_BYTES,
     LARGE_BYTES,
+    MOST_BYTES,
     SMALL_BYTES,
     TAIL_BYTES,
     Gone,
@@ -84,6 +85,16 @@ def test_a_log_of_a_million_messages_has_few_objects() -> None:
     assert log.head.size == 500_000_000
     assert len(log.head.parts) <= log.head.size // LARGE_BYTES + LARGE_BYTES // SMALL_BYTES + 1
     assert len(encode_head(log.head)) < 3_000
+
+
+def test_parts_that_stayed_small_are_not_all_made_one_at_once() -> None:
+    parts = tuple(Part(start, TOKEN) for start in range(0, 1 << 30, TAIL_BYTES))
+    head = Head(TOKEN, 0, 1 << 30, (1 << 30) - 9, parts)
+
+    first = to_close(head)
+
+    assert LARGE_BYTES <= head.size - parts[first].start <= MOST_BYTES
+    assert head.size - parts[to_close(head, large=False)].start <= SMALL_BYTES
 
 
 @pytest.mark.parametrize("size", [100, 500, 2_000])

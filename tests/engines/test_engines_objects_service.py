@@ -88,6 +88,46 @@ async def test_conflicts_without_an_end_are_given_up(service: Service) -> None:
     assert await files.read("a") == b"one"
 
 
+async def test_what_the_service_calls_wrong_is_not_done_and_not_sent_again(
+    service: Service,
+) -> None:
+    files = open_files(service.url, io_timeout_ms=5000)
+    await files.append("a", b"one")
+    puts = service.puts
+    service.answers = [400] * 100
+
+    with pytest.raises(UnavailableError, match="400") as caught:
+        await files.append("a", b"two")
+
+    assert not caught.value.unknown
+    assert service.puts == puts + 1
+
+
+@pytest.mark.parametrize("status", [412, 429, 503])
+async def test_who_is_refused_again_and_again_waits_longer_each_time(
+    service: Service, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        longest.append(seconds)
+
+    monkeypatch.setattr("session_store.engines.objects.patience.uniform", max)
+    monkeypatch.setattr("session_store.engines.objects.patience.sleep", sleep)
+    files = open_files(service.url, io_timeout_ms=10_000)
+    await files.append("a", b"one")
+    service.answers = [status] * 8
+    assert await files.append("a", b"two", if_size=3) == 6
+    of_files, longest[:] = longest[:], []
+    async with SessionStore.open(service.url) as store:
+        await store.init()
+        service.answers = [status] * 8
+        await store.resolve("k")
+
+    for pauses in (of_files, longest):
+        assert pauses == [0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1]
+
+
 async def test_a_full_service_is_told_from_one_that_fails(service: Service) -> None:
     files = open_files(service.url, io_timeout_ms=2000)
     await files.append("a", b"one")
@@ -209,6 +249,78 @@ def test_credentials_that_are_none_are_told_and_not_repeated(
         open_files(url, io_timeout_ms=2000)
 
     no_secret_in(caught.value, "hunter2")
+
+
+@pytest.mark.parametrize(
+    ("verb", "call", "said"),
+    [
+        ("GET", lambda bucket: bucket.get("a"), "may not read, or not list, in"),
+        ("PUT", lambda bucket: bucket.put("a", b"1", None), "may not write in"),
+        ("LIST", lambda bucket: anext(bucket.list("a")), "may not list in"),
+        ("POST", lambda bucket: bucket.delete(["a"]), "may not delete in"),
+    ],
+)
+async def test_the_right_that_is_missing_is_named(
+    service: Service, verb: str, call: Callable[[Bucket], Any], said: str
+) -> None:
+    service.refused[verb] = (403, "AccessDenied")
+
+    with pytest.raises(UnavailableError, match=f"{said} bucket 'bucket'") as caught:
+        await call(Bucket(parse_url(service.url), 2000))
+
+    assert not caught.value.unknown
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (301, "PermanentRedirect", "another region"),
+        (400, "AuthorizationHeaderMalformed", "another region"),
+        (400, "ExpiredToken", "have expired"),
+        (403, "RequestTimeTooSkewed", "clock of this machine"),
+        (403, "SignatureDoesNotMatch", "credentials are refused"),
+        (404, "ContainerNotFound", "no bucket 'bucket'"),
+    ],
+)
+def test_what_only_a_person_can_mend_is_told_so(
+    service: Service, status: int, code: str, said: str
+) -> None:
+    service.refused |= dict.fromkeys(("GET", "PUT", "LIST", "POST"), (status, code))
+
+    refused_at(service.url, ConfigError, said)
+
+
+async def test_pages_go_on_where_each_listing_begins_at_the_first(service: Service) -> None:
+    files = open_files(service.url, io_timeout_ms=2000)
+    names = [f"{number}" for number in range(5)]
+    for name in names:
+        await files.append(f"a/{name}", b"1")
+
+    found: list[str] = []
+    after: str | None = ""
+    for _ in names:
+        page = await files.list("a", after=after or "", limit=1)
+        found += page.names
+        after = page.after
+
+    assert found == names
+    assert after is None
+
+
+async def test_what_is_not_there_keeps_nothing_else_from_being_removed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Removed one by one there, and the first that is missing ends it.
+    account = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    account_key = json.dumps({**account, "disable_oauth": True})
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", account_key)
+    url = service.url.replace("s3:", "gs:").replace("&region=us-east-1", "")
+    service.objects |= {f"a{number}": b"" for number in range(40)}
+
+    await Bucket(parse_url(url), 2000).delete([f"a{number}" for number in range(-20, 40)])
+
+    assert service.objects == {}
 
 
 class WithReader(SeaweedServer):

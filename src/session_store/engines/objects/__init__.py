@@ -5,7 +5,8 @@ from typing import Final
 
 from session_store.errors import ConfigError
 
-from .bucket import Bucket, Refused
+from .answers import Refused
+from .bucket import Bucket
 from .files import ObjectFileSystem
 from .names import FOLDERS
 from .opening import MARK

@@ -11,16 +11,19 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from session_store.errors import (
     ConfigError,
     MissingExtraError,
-    StorageFullError,
     UnavailableError,
 )
+from session_store.runtime import Chance
 
+from .answers import Right, failure, is_beyond, is_no_bucket, no_bucket
 from .names import path_of
+from .patience import Patience
 from .urls import Place
 
 try:
@@ -29,9 +32,7 @@ try:
         AlreadyExistsError,
         BaseError,
         NotModifiedError,
-        PermissionDeniedError,
         PreconditionError,
-        UnauthenticatedError,
     )
     from obstore.store import AzureStore, GCSStore, S3Store
 except ImportError as error:
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from obstore import PutMode, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-READ_RETRIES: Final = 3
-"""Reading is tried so often again; what changes something never is."""
+RETRIES: Final = 3
+"""What may be done twice is tried so often again; what stands under a condition never is."""
 LISTED: Final = 1000
 AT_ONCE: Final = 24
 """So many calls of one kind are under way together."""
@@ -60,12 +61,6 @@ Version = dict[str, str]
 
 class Changed(Exception):
     """The object is not as the condition says, and nothing was written."""
-
-
-class Refused(UnavailableError):
-    """The service knows who asks, or where, and will not serve it; repeating it is no use."""
-
-    retryable = False
 
 
 class Found(NamedTuple):
@@ -92,15 +87,15 @@ class Bucket:
         self.seconds = io_timeout_ms / 1000
         # Twice the same place: a client that repeats a change by itself may undo what came between.
         self._writing = _open(place, self.seconds, 0)
-        self._reading = _open(place, self.seconds, READ_RETRIES)
+        self._reading = _open(place, self.seconds, RETRIES)
 
     async def get(
         self, name: str, start: int = 0, end: int | None = None, *, unless: Version | None = None
     ) -> Found | None:
         """Return the bytes from `start` up to `end`, or None if there is no such object.
 
-        `start` must be within the object. With `unless` it raises `Changed` if the object is
-        still of that version.
+        Where `start` is not within the object there are none, and neither its size nor its version
+        is known. With `unless` it raises `Changed` if the object is still of that version.
         """
         options: dict[str, Any] = {}
         if end is not None:
@@ -110,7 +105,7 @@ class Bucket:
         if unless is not None:
             options["if_none_match"] = unless["e_tag"]
         try:
-            found: Found = await self._call(name, self._get(name, options))
+            found: Found = await self._call(name, self._get(name, options), "read")
             return found
         except FileNotFoundError:
             return None
@@ -118,7 +113,12 @@ class Bucket:
             raise Changed from None
 
     async def _get(self, name: str, options: Any) -> Found:
-        result = await obstore.get_async(self._reading, name, options=options)
+        try:
+            result = await obstore.get_async(self._reading, name, options=options)
+        except BaseError as error:
+            if is_beyond(str(error)):
+                return Found(b"", 0, {})
+            raise
         data = bytes(await result.bytes_async())
         return Found(data, result.meta["size"], _version(result.meta))
 
@@ -132,17 +132,21 @@ class Bucket:
         )
 
     async def overwrite(self, name: str, data: bytes) -> None:
-        """Put an object, whatever is there."""
-        await self._put(name, data, "overwrite")
+        """Put an object, whatever is there; it may be put twice."""
+        await self._insist(lambda: self._put(name, data, "overwrite"))
 
     async def _put(self, name: str, data: bytes, mode: "PutMode") -> Version:
         # In one piece: where a large object is put together from several, the condition of the
         # last step is not everywhere one with it.
         call = obstore.put_async(self._writing, name, data, mode=mode, use_multipart=False)
         try:
-            return _version(await self._call(name, call, changes=True))
+            return _version(await self._call(name, call, "write"))
         except (AlreadyExistsError, PreconditionError):
             # 412, and 409 for one who came at the same time: whoever gets it looks again.
+            raise Changed from None
+        except FileNotFoundError:
+            if isinstance(mode, str):
+                raise no_bucket(self.place, path_of(name)) from None
             raise Changed from None
 
     async def delete(self, names: Sequence[str]) -> None:
@@ -150,9 +154,29 @@ class Bucket:
         for first in range(0, len(names), LISTED):
             some = list(names[first : first + LISTED])
             try:
-                await self._call(some[0], obstore.delete_async(self._reading, some), changes=True)
+                await self._insist(partial(self._delete, some))
             except FileNotFoundError:
-                continue
+                # Elsewhere than on S3, one that is not there keeps the others from being removed.
+                if len(some) > 1:
+                    await for_each(self._delete_one, some)
+
+    async def _delete_one(self, name: str) -> None:
+        await self.delete([name])
+
+    async def _delete(self, names: Sequence[str]) -> None:
+        await self._call(names[0], obstore.delete_async(self._reading, names), "delete")
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what the call returns, which is made a few times where its answer is lost."""
+        patience = Patience(Chance(), self.seconds)
+        for _ in range(RETRIES):
+            try:
+                return await call()
+            except UnavailableError as error:
+                if not error.unknown or patience.is_over:
+                    raise
+            await patience.pause()
+        return await call()
 
     async def list(self, prefix: str, after: str = "") -> AsyncGenerator[list[Listed], None]:
         """Yield the objects below `prefix/` by their names, from behind `after`, as they come."""
@@ -161,14 +185,19 @@ class Bucket:
         )
         while True:
             try:
-                some = await self._call(prefix, _next(stream))
+                some = await self._call(prefix, _next(stream), "list")
             except FileNotFoundError:
                 return
             if some is None:
                 return
-            yield [Listed(one["path"], one["size"], one["e_tag"]) for one in some]
+            # Some begin at the first whatever they are asked for, as Azure does by its older rules.
+            yield [
+                Listed(one["path"], one["size"], bare_tag(one))
+                for one in some
+                if one["path"] > after
+            ]
 
-    async def _call(self, name: str, call: Any, *, changes: bool = False) -> Any:
+    async def _call(self, name: str, call: Any, right: Right) -> Any:
         """Return what the call returns; raise what callers tell apart, or `UnavailableError`."""
         path = path_of(name)
         if _born_in.setdefault("pid", os.getpid()) != os.getpid():
@@ -181,44 +210,15 @@ class Bucket:
                 return await call
         except TimeoutError as error:
             reason = f"no answer within {self.seconds:g} s"
-            raise UnavailableError(path, reason, unknown=changes) from error
+            raise UnavailableError(path, reason, unknown=right in {"write", "delete"}) from error
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._no_bucket(path) from None
+            if is_no_bucket(str(error)):
+                raise no_bucket(self.place, path) from None
             raise
         except (AlreadyExistsError, NotModifiedError, PreconditionError):
             raise
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise Refused(path, self._why_refused(str(error))) from None
         except BaseError as error:
-            raise self._failure(path, str(error), unknown=changes) from None
-
-    def _why_refused(self, text: str) -> str:
-        code = _between(text, "<Code>", "</Code>") or "403"
-        if code == "AccessDenied":
-            return f"these credentials may not do that in bucket {self.place.bucket!r} ({code})"
-        return f"the credentials are refused ({code}): look at {self.place.variables}"
-
-    def _no_bucket(self, path: str) -> UnavailableError:
-        return Refused(path, f"there is no bucket {self.place.bucket!r}: make it first")
-
-    def _failure(self, path: str, text: str, *, unknown: bool) -> UnavailableError:
-        if "NoSuchBucket" in text:
-            return self._no_bucket(path)
-        if "/latest/api/token" in text or "/computeMetadata/" in text or "/oauth2/token" in text:
-            return Refused(path, f"there are no credentials: set {self.place.variables}")
-        status = _between(text, "status code: ", ":")
-        if status.startswith("507"):
-            raise StorageFullError(path, status)
-        if "kind: Connect," in text:
-            return UnavailableError(path, f"nobody answers at {self._where()}")
-        # Not the text: it is long, and says more of the request than a log should keep.
-        said = _between(text, "kind: ", ",")
-        reason = status or (f"the connection failed ({said})" if said else "the call failed")
-        return UnavailableError(path, reason, unknown=unknown)
-
-    def _where(self) -> str:
-        return self.place.endpoint or f"the service of {self.place.scheme}:"
+            raise failure(self.place, path, str(error), right) from None
 
 
 _born_in: Final[dict[str, int]] = {}
@@ -263,9 +263,10 @@ def _version(said: Any) -> Version:
     return {name: said[name] for name in ("e_tag", "version") if said.get(name)}
 
 
-def _between(text: str, before: str, behind: str) -> str:
-    found = text.partition(before)[2]
-    return found.partition(behind)[0][:80] if behind in found else ""
+def bare_tag(said: Any) -> str | None:
+    """Return the ETag that an answer or a listing tells; some quote it in one and not the other."""
+    tag: str | None = said.get("e_tag")
+    return tag and tag.strip('"')
 
 
 async def for_each(call: Callable[[A], Awaitable[T]], items: Iterable[A]) -> list[T]:

@@ -13,6 +13,7 @@ from session_store.runtime import Chance
 
 from .bucket import Bucket, Changed, Found
 from .heads import GONE_BYTES
+from .patience import Patience
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -71,9 +72,10 @@ class Cells:
 
         It begins with what was `seen`, or with nothing for what is likely `new`.
         """
-        deadline = self._chance.monotonic() + self._bucket.seconds
+        patience = Patience(self._chance, self._bucket.seconds)
         found = seen if seen is not None or new else await self._bucket.get(name)
         sent: dict[bytes, T] = {}
+        unknown = False
         while True:
             if found is not None and found.data in sent:
                 return sent[found.data]
@@ -84,11 +86,13 @@ class Cells:
                 await self._bucket.put(name, data, found.version if found else None)
                 return answer
             except Changed:
-                pass
-            except UnavailableError as error:
-                if not error.unknown or self._chance.monotonic() > deadline:
-                    raise
+                # Perhaps by ourselves, where something on the way has sent it twice.
                 sent[data] = answer
-            if self._chance.monotonic() > deadline:
-                raise UnavailableError(name, "others change it without a pause", unknown=bool(sent))
+            except UnavailableError as error:
+                if not error.unknown or patience.is_over:
+                    raise
+                sent[data], unknown = answer, True
+            if patience.is_over:
+                raise UnavailableError(name, "others change it without a pause", unknown=unknown)
+            await patience.pause()
             found = await self._bucket.get(name)

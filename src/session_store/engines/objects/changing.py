@@ -4,10 +4,11 @@ Every change is one conditional PUT, so of several writers one wins, and nothing
 late can take effect. What it stands on is remembered from the last; so it is one request.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from session_store.errors import (
     ConflictError,
@@ -30,6 +31,8 @@ from .heads import (
 )
 from .known import NEVER, Cache, Known, known_from
 from .names import head_name, part_name
+from .patience import Patience
+from .tries import Content, Tries
 
 LOOK_BYTES: Final = 1 << 16
 """What a look takes at most: the line of a head and a tail, or the beginning of a large file."""
@@ -37,69 +40,14 @@ LOOK_BYTES: Final = 1 << 16
 MESSAGES: Final = "messages.jsonl"
 GUARDS: Final = (MESSAGES, "branches.jsonl", "lock.json")
 """The files of a session. Their heads stay behind when it ends, and say so to who comes late."""
+SMALL_SECONDS: Final = 600
+"""Where many bytes take too long, parts stay small for so long, before more is tried again."""
 ENDED_MOST: Final = 10_000
 END_TRIES: Final = 5
 
 
-class Content(NamedTuple):
-    """What a file is to be: its head, None for a file that goes, and the bytes behind it.
-
-    With `ended` it goes for good.
-    """
-
-    head: Head | None
-    body: bytes = b""
-    ended: bool = False
-
-
 Plan: TypeAlias = Callable[[Known], Awaitable[Content | None]]
 """What is to become of a file that is known so; None if it may stay as it is."""
-
-
-class Tries:
-    """What one change has sent in vain, or nobody knows whether in vain."""
-
-    def __init__(self) -> None:
-        self.before = NEVER
-        self.unknown: UnavailableError | None = None
-        self._sent: set[str | None] = set()
-
-    def failed(
-        self,
-        path: str,
-        before: Known,
-        content: Content | None,
-        error: Changed | UnavailableError,
-    ) -> None:
-        """Take in that a try has failed; raises what cannot be helped by another."""
-        if content is None:
-            # Not of the head, but of what was read for it, or put beside it.
-            if isinstance(error, UnavailableError):
-                raise error
-            return
-        self.before = before
-        self._sent.add(content.head.nonce if content.head else None)
-        if isinstance(error, UnavailableError):
-            if not error.unknown:
-                self.give_up(path, error.reason)
-            self.unknown = error
-
-    def give_up(self, path: str, reason: str) -> None:
-        """Raise, saying whether what was sent may be there."""
-        if self.unknown is None:
-            raise UnavailableError(path, reason)
-        raise UnavailableError(path, self.unknown.reason, unknown=True) from self.unknown
-
-    def done(self, now: Known) -> bool:
-        """Return whether what is there now was sent by this change.
-
-        Raises `UnavailableError` if it may have been there before others changed it.
-        """
-        if now.nonce in self._sent:
-            return True
-        if self.unknown is not None and now.version != self.before.version:
-            raise UnavailableError(self.unknown.path, self.unknown.reason, unknown=True)
-        return False
 
 
 async def going(known: Known) -> Content | None:
@@ -116,6 +64,8 @@ class Changing:
         self._cache = Cache()
         self.ended: set[str] = set()
         """Some of the folders of which this process has seen that their sessions have ended."""
+        self._small_until = 0.0
+        self._left: list[str] = []
 
     async def look(self, path: str) -> Known:
         """Return the file as it is now."""
@@ -148,7 +98,7 @@ class Changing:
         settled by a look: no other has our nonce. If others have changed the file by then nobody
         can know, and `UnavailableError` says so.
         """
-        deadline = self.chance.monotonic() + self.bucket.seconds
+        patience = Patience(self.chance, self.bucket.seconds)
         known, fresh = self._cache.get(path) or guess, False
         if known is None:
             known, fresh = await self.look(path), True
@@ -158,7 +108,9 @@ class Changing:
             try:
                 content = await plan(known)
                 if content is not None:
-                    return await self._replace(path, known, content)
+                    after = await self._replace(path, known, content)
+                    self._leave(path, tries.left(after))
+                    return after
                 if fresh:
                     return known
             except ConflictError:
@@ -168,13 +120,15 @@ class Changing:
                     raise
             except (Changed, UnavailableError) as error:
                 tries.failed(path, known, content, error)
-                if self.chance.monotonic() > deadline:
+                if patience.is_over:
                     tries.give_up(path, "others change it without a pause")
+                await patience.pause()
             known, fresh = await self._look_after(path, tries), True
+            self._leave(path, tries.left(known))
             if tries.done(known):
                 return await self._settle(path, tries.before, known)
 
-    async def _look_after(self, path: str, tries: "Tries") -> Known:
+    async def _look_after(self, path: str, tries: Tries) -> Known:
         try:
             return await self.look(path)
         except UnavailableError as error:
@@ -238,13 +192,25 @@ class Changing:
         it at once may both be told so.
         """
         path = f"{folder}/{MESSAGES}"
+        patience = Patience(self.chance, self.bucket.seconds)
+        sent: set[bytes] = set()
         for _ in range(END_TRIES):
             known = await self.look(path)
             if known.ended:
-                return False
-            with suppress(Changed):
-                await self._replace(path, known, Content(None, ended=True))
+                return known.body in sent
+            left = self.gone(ended=True)
+            sent.add(left)
+            try:
+                await self.bucket.put(head_name(path), left, known.version)
                 return True
+            except Changed:
+                pass
+            except UnavailableError as error:
+                if not error.unknown or patience.is_over:
+                    raise
+            finally:
+                self._cache.drop(path)
+            await patience.pause()
         await self.bury([path])
         return True
 
@@ -270,8 +236,13 @@ class Changing:
         """Forget what is known."""
         self._cache.clear()
 
+    def _leave(self, path: str, parts: Sequence[Part]) -> None:
+        """Let the next change remove what nothing names."""
+        self._left += [part_name(path, part.start, part.token) for part in parts]
+
     async def _drop_parts(self, path: str, before: Sequence[Part], after: Sequence[Part]) -> None:
-        names = [part_name(path, part.start, part.token) for part in before if part not in after]
+        self._leave(path, [part for part in before if part not in after])
+        names, self._left = self._left, []
         # What stays is never read again, and goes with the folder.
         with suppress(UnavailableError):
             await self.bucket.delete(names)
@@ -348,21 +319,37 @@ class Changing:
         if head.size - head.tail < TAIL_BYTES:
             body = await self.range(path, known, head.tail, head.size) if head.size else b""
             return Content(self.head(head.size + len(data), head.tail, head.parts), body + data)
-        first = to_close(head)
-        try:
-            parts = await self._closed(path, known, head, first)
-        except Changed:
-            # One of those that were to be made one is not there. If it is lost, so it stays.
-            parts = await self._closed(path, known, head, len(head.parts))
+        parts = await self._closed(path, known, head)
         return Content(self.head(head.size + len(data), head.size, parts), data)
 
-    async def _closed(self, path: str, known: Known, head: Head, first: int) -> tuple[Part, ...]:
+    async def _closed(self, path: str, known: Known, head: Head) -> tuple[Part, ...]:
+        """Put the tail into a part, with some of those before it that are small; return them all.
+
+        What may take long takes half of the time at most: the tail alone needs the rest.
+        """
+        first = to_close(head, large=self.chance.monotonic() >= self._small_until)
+        if first < len(head.parts):
+            try:
+                async with asyncio.timeout(self.bucket.seconds / 2):
+                    return await self._joined(path, known, head, first)
+            except Changed:
+                pass  # One of them is not there. If it is lost, so it stays.
+            except TimeoutError:
+                self._small_until = self.chance.monotonic() + SMALL_SECONDS
+        return await self._joined(path, known, head, len(head.parts))
+
+    async def _joined(self, path: str, known: Known, head: Head, first: int) -> tuple[Part, ...]:
         """Put the tail, and the parts from `first` on, into a new part; return them all."""
         start = head.parts[first].start if first < len(head.parts) else head.tail
         whole = await self.range(path, known, start, head.size)
         # Put anew at every try: what others remove with the file is none of ours.
         part = Part(start, self.chance.token())
-        await self.bucket.put(part_name(path, start, part.token), whole, None)
+        try:
+            await self.bucket.overwrite(part_name(path, start, part.token), whole)
+        except BaseException:
+            # It may be there, or be there in a moment.
+            self._leave(path, [part])
+            raise
         return (*head.parts[:first], part)
 
     def head(self, size: int = 0, tail: int = 0, parts: tuple[Part, ...] = ()) -> Head:

@@ -14,12 +14,13 @@ from session_store.index.table import TableIndex
 from session_store.runtime import Chance, Runtime
 
 from .bucket import Bucket
-from .changing import Changing, Content, going
+from .changing import Changing, going
 from .folders import Folders
 from .index import ObjectIndex
 from .known import NEVER, Known
 from .opening import Door
 from .table import ObjectTable
+from .tries import Content
 from .urls import Place
 from .watching import watch
 

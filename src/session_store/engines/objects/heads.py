@@ -21,6 +21,8 @@ SMALL_BYTES: Final = 1 << 19
 """A part smaller than this becomes one with the tail that follows it."""
 LARGE_BYTES: Final = 1 << 24
 """Parts at the end become one as soon as they are so large together, and none is alone."""
+MOST_BYTES: Final = 2 * LARGE_BYTES
+"""So much becomes one at once, however many small parts there are."""
 GONE_BYTES: Final = 32
 """What is left of a file that is gone is no larger, and every other head is."""
 
@@ -87,12 +89,15 @@ def decode_head(path: str, data: bytes) -> tuple[Head | Gone, int]:
     return head, end
 
 
-def to_close(head: Head) -> int:
+def to_close(head: Head, *, large: bool = True) -> int:
     """Return which part is the first that becomes one with the tail, when that is closed.
 
-    None of them if that is the number of the parts.
+    None of them if that is the number of the parts. If not `large` it is only a small one.
     """
-    first = _smaller_from(head, LARGE_BYTES)
+    first = _smaller_from(head, LARGE_BYTES) if large else len(head.parts)
+    # There are more if they could not be made one before: because one is lost, or too slowly.
+    while first < len(head.parts) and head.size - head.parts[first].start > MOST_BYTES:
+        first += 1
     if first < len(head.parts) and head.size - head.parts[first].start >= LARGE_BYTES:
         return first
     return max(_smaller_from(head, SMALL_BYTES), len(head.parts) - 1)

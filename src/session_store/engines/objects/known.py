@@ -17,7 +17,8 @@ ENTRY_BYTES: Final = 1000
 class Known(NamedTuple):
     """A file at one moment; `version` is that of its head, None where there never was one.
 
-    `body` are the first of the bytes behind the head's line, which takes `line` bytes.
+    `body` are the first of the bytes behind the head's line, which takes `line` bytes; of a file
+    that is gone it is all that is left.
     """
 
     version: Version | None
@@ -44,7 +45,7 @@ def known_from(path: str, found: Found) -> Known:
     """Return what an object says of a file; see `decode_head` for what it raises."""
     head, line = decode_head(path, found.data)
     if isinstance(head, Gone):
-        return Known(found.version, None, head.ended)
+        return Known(found.version, None, head.ended, body=found.data)
     return Known(found.version, head, line=line, body=found.data[line:])
 
 

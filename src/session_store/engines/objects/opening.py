@@ -14,7 +14,8 @@ import msgspec
 
 from session_store.errors import ConfigError, UnavailableError
 
-from .bucket import Bucket, Changed, Refused
+from .answers import Refused
+from .bucket import Bucket, Changed
 from .heads import FORMAT
 
 MARK: Final = "store.json"
@@ -85,11 +86,11 @@ async def probe(bucket: Bucket) -> None:
     """Raise `ConfigError` if conditions are ignored; leaves nothing behind."""
     name = f"{PROBE}/{os.urandom(8).hex()}"
     try:
-        first = await bucket.put(name, b"1", None)
+        first = await _must_take(bucket.put(name, b"1", None), "If-None-Match", "501")
         await _must_refuse(bucket.put(name, b"2", None), "If-None-Match")
         if "e_tag" not in first:
             raise ConfigError("url", "the service tells no ETag of what it has put")
-        second = await _must_take(bucket, name, first)
+        second = await _must_take(bucket.put(name, b"3", first), "If-Match", "501", "400")
         await _must_refuse(bucket.put(name, b"4", first), "If-Match")
         if second == first:
             raise ConfigError("url", "the service gives two contents the same ETag")
@@ -106,13 +107,13 @@ async def _must_refuse(call: Any, condition: str) -> None:
     raise ConfigError("url", _ignored(condition))
 
 
-async def _must_take(bucket: Bucket, name: str, there: Any) -> Any:
+async def _must_take(call: Any, condition: str, *statuses: str) -> Any:
     try:
-        return await bucket.put(name, b"3", there)
+        return await call
     except (Changed, UnavailableError) as error:
-        if isinstance(error, UnavailableError) and not error.reason.startswith(("400", "501")):
+        if isinstance(error, UnavailableError) and not error.reason.startswith(statuses):
             raise
-        raise ConfigError("url", _ignored("If-Match")) from None
+        raise ConfigError("url", _ignored(condition)) from None
 
 
 def _ignored(condition: str) -> str:

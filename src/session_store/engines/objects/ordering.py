@@ -12,7 +12,7 @@ from session_store.index.fields import SORTS, times_of
 from session_store.index.paging import Position, Query
 from session_store.index.table import Row
 
-from .bucket import Listed, for_each
+from .bucket import Listed, bare_tag, for_each
 from .names import SESSIONS, session_name
 
 MOST_SORTED: Final = 10_000
@@ -70,7 +70,7 @@ class Ordering:
                 row = await self._read(one.name)
                 kept.pop(one.name, None)
                 if row is not None:
-                    kept[one.name] = (row.version.version.get("e_tag"), row)
+                    kept[one.name] = (bare_tag(row.version.version), row)
 
         await for_each(read, listed)
         self._seen = kept

@@ -5,9 +5,11 @@ first and its key then; so whoever finds a key finds its session. The names of s
 the time of their making, the newest first: a listing is the order.
 """
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -33,6 +35,8 @@ from .names import (
 )
 from .opening import Door
 from .ordering import Ordering
+
+LOST_SECONDS: Final = 0.5
 
 
 class Held(NamedTuple):
@@ -276,6 +280,8 @@ class ObjectTable:
             except UnavailableError as error:
                 if not error.unknown:
                     raise
+                # The caller tries again at once, perhaps what was too much for the service.
+                await asyncio.sleep(random.uniform(0, LOST_SECONDS))  # noqa: S311 -- no secret
                 return change.session_id
             return None
 
