@@ -2,7 +2,7 @@
 
 from .file import Block, JSONLFile
 from .lines import close_line, damage, parse_object, split_lines
-from .scanner import Damage, Entry, LineRecord, Retracted, Scanner
+from .scanner import Damage, Entry, LineRecord, Replaced, Retracted, Scanner
 
 __all__ = [
     "Block",
@@ -10,6 +10,7 @@ __all__ = [
     "Entry",
     "JSONLFile",
     "LineRecord",
+    "Replaced",
     "Retracted",
     "Scanner",
     "close_line",

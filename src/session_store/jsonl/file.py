@@ -8,7 +8,7 @@ from session_store.files.filesystem import FileSystem
 
 from .lines import TAIL_END, TAIL_MARK, close_line, damage
 from .objects import decode_object, encode_object
-from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Scanner, seal_of
+from .scanner import SEAL_MARK, Damage, Entry, LineRecord, Replaced, Scanner, seal_of
 
 R = TypeVar("R", bound=LineRecord)
 S = TypeVar("S", bound=LineRecord)
@@ -165,17 +165,22 @@ class JSONLFile(Generic[R]):
         """Feed `scanner` up to `end` (None: to the end of the file), yielding what it settles.
 
         No file is an empty one, unless `end` is given; one that goes meanwhile is `NotFoundError`.
+        Raises `Replaced` if what the scanner was fed last does not stand before `position`.
         """
-        want = CHUNK_BYTES
+        want, known = CHUNK_BYTES, scanner.known
         while end is None or scanner.position < end:
             start = scanner.position
             stop = start + want if end is None else min(end, start + want)
             try:
-                data = await self._files.read(self.path, start, stop)
+                data = await self._files.read(self.path, start - len(known), stop)
             except NotFoundError:
                 if end is None and not scanner.position:
                     return
                 raise
+            if known:
+                if not data.startswith(known):
+                    raise Replaced
+                data, known = data[len(known) :], b""
             last = stop == end or len(data) < stop - start
             found = scanner.feed(data, last=last)
             if found:

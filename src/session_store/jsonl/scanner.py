@@ -22,6 +22,8 @@ from .lines import (
 
 SEAL_MARK: Final = b'"kind":"seal"'
 SEAL_TEXT: Final = b'"control":{' + SEAL_MARK
+KNOWN_BYTES: Final = 24
+"""So much of what was read is looked at again by who reads on: a checksum, in a line of ours."""
 CUT_OFF: Final = "a write that was cut off, sealed since"
 
 
@@ -55,6 +57,10 @@ class Retracted(Exception):
     """A line that was given out as a record turned out to be a sealed tail: read anew."""
 
 
+class Replaced(Retracted):
+    """What was read before is not there any more: a server came back with less, and went on."""
+
+
 class Scanner(Generic[R]):
     """Reads a log forward from a boundary between two records.
 
@@ -63,11 +69,13 @@ class Scanner(Generic[R]):
     records, or raises `ValueError` if any of them needs a closer look: it is foreign, or a seal.
     `position` is where the next bytes must begin; `settled` is the boundary before which
     nothing can change any more (a pending batch begins there), and `seen` is where the bytes
-    ended that were fed last, a line without its LF included.
+    ended that were fed last, a line without its LF included. `known` are the last bytes before
+    `position`.
     """
 
     def __init__(self, decode: Callable[[bytes, int], R], offset: int = 0) -> None:
         self.position = self.seen = offset
+        self.known = b""
         self.damage: list[Damage] = []
         self._decode = decode
         self._many: Callable[[list[bytes]], list[R]] | None = getattr(decode, "many", None)
@@ -109,6 +117,7 @@ class Scanner(Generic[R]):
             records = self._many(lines)
         except (ValueError, RecursionError):
             return None
+        self.known = lines[-1][-KNOWN_BYTES:]
         starts = list(accumulate(map(len, lines), initial=self.position))
         self.position = starts.pop()
         self._last = starts[-1]
@@ -164,6 +173,8 @@ class Scanner(Generic[R]):
             else:
                 self._place((offset, offset + len(line), record), found)
                 self._damaged_run = 0
+        if end > self.position:
+            self.known = data[: end - self.position][-KNOWN_BYTES:]
         self.position = end
         if lines:
             self._last = lines[-1][0]
@@ -190,21 +201,22 @@ class Scanner(Generic[R]):
         found.remove(following)
         return found
 
-    def skip(self, last: int, end: int) -> list[Entry[R]]:
-        """Go on behind records that the caller wrote itself, the last of them at `last`.
+    def skip(self, last: int, line: bytes) -> list[Entry[R]]:
+        """Go on behind records that the caller wrote itself, the last of them in `line` at `last`.
 
         Returns what they settle of the records before them.
         """
         found = self.finish()
-        self.step(last, end)
+        self.step(last, line)
         return found
 
-    def step(self, last: int, end: int) -> None:
+    def step(self, last: int, line: bytes) -> None:
         """Do what `skip` does, where nothing is held back: `settled` is `position`."""
         self._ended = _NO_BATCH
         self._damaged_run = 0
         self._last = last
-        self.position = end
+        self.position = last + len(line)
+        self.known = line[-KNOWN_BYTES:]
 
     def _read(self, offset: int, line: bytes) -> R | None:
         if line.endswith(TAIL_MARK):

@@ -152,7 +152,7 @@ class SessionLog:
         self._scanner, self.size = scanner, scanner.seen
 
     async def catch_up(self, size: int) -> None:
-        """Read on up to `size`; a log that has become shorter is read anew."""
+        """Read on up to `size`; a log that has become shorter, or another, is read anew."""
         if self._scanner is None or size < self.size:
             await self._open(size)
         elif size > self.size:
@@ -259,7 +259,7 @@ class SessionLog:
         assert self._scanner is not None
         starts = list(accumulate(map(len, lines), initial=size - sum(map(len, lines))))
         starts.pop()
-        self._take(self._scanner.skip(starts[-1], size))
+        self._take(self._scanner.skip(starts[-1], lines[-1]))
         for start, record, line in zip(starts, records, lines, strict=True):
             self._apply(start, record)
             self._keep(start, record, line)
@@ -280,8 +280,8 @@ class SessionLog:
         """Take in a message that was just appended in `line` to a log that `goes_on`."""
         assert self._scanner is not None
         start = self.size
-        self.size = end = start + len(line)
-        self._scanner.step(start, end)
+        self.size = start + len(line)
+        self._scanner.step(start, line)
         tail = self.tail
         tail.last_id, tail.last_timestamp = message.id, message.timestamp
         tail.said(message.id, message.branch)
