@@ -17,7 +17,7 @@ from faults_kit import said, worker
 
 from session_store import SessionStoreError
 from session_store.engines.sqlite import SQLiteFileSystem, schema
-from session_store.engines.sqlite.database import BusyError, Database
+from session_store.engines.sqlite.database import BusyError, Database, _Use
 from session_store.errors import ConfigError, CorruptionError, StorageFullError, UnavailableError
 from session_store.runtime import run
 from session_store.sync import SessionStore
@@ -431,7 +431,7 @@ def test_a_damaged_page_hinders_only_what_stands_in_it(url: str, path: Path) -> 
 def test_a_full_disk_is_told_and_nothing_is_half_there(path: Path) -> None:
     files = SQLiteFileSystem(path)
     run(files.append("a/log", b"before\n"))
-    with files._access.database._connection() as db:
+    with _Use(files._access.database) as db:
         db.pragma("max_page_count", db.pragma("page_count") + 2)
 
         def fill() -> None:

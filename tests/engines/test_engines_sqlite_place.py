@@ -17,7 +17,7 @@ import pytest
 
 from session_store.engines.sqlite import SQLiteFileSystem
 from session_store.engines.sqlite.access import Access
-from session_store.engines.sqlite.database import Database
+from session_store.engines.sqlite.database import Database, _Use
 from session_store.errors import ConfigError, SessionStoreError, UnavailableError
 from session_store.event_loop import AsyncRuntime
 from session_store.files import mounts
@@ -153,7 +153,7 @@ def test_a_database_that_was_removed_is_not_made_anew(path: Path) -> None:
     remove_all(path)
 
     # While one connection is in use the next call opens another.
-    with database._connection(), pytest.raises(UnavailableError, match="removed"):
+    with _Use(database), pytest.raises(UnavailableError, match="removed"):
         run(files.append("a/log", b"two"))
 
     assert not path.exists()

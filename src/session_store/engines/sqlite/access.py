@@ -42,6 +42,11 @@ class Access:
         """Wait for nobody of the parent, in a child."""
         self._start()
 
+    async def look(self, path: str, question: Callable[[apsw.Connection], T]) -> T:
+        """Return `question(connection)`, which is one small statement."""
+        look = self.database.look
+        return await self._when_free(path, lambda: look(question))
+
     async def read(
         self, path: str, question: Callable[[apsw.Connection], T], *, large: bool = False
     ) -> T:

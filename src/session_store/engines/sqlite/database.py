@@ -6,8 +6,8 @@ made at once or not at all, and who has to wait does so by the runtime.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn, TypeVar, cast
 
 import apsw
@@ -66,9 +66,16 @@ class Database:
         self._pages = self._pages_tried = 0
         self._failure: str | None = None
 
+    def look(self, question: Callable[[apsw.Connection], T]) -> T:
+        """Return `question(connection)`, which is one statement: that sees one state by itself."""
+        with _Use(self) as connection, _told:
+            result = question(connection)
+        self._see_that_it_stands()
+        return result
+
     def read(self, question: Callable[[apsw.Connection], T]) -> T:
-        """Return `question(connection)`, asked of one state of the database."""
-        with self._connection() as connection, _told():
+        """Return `question(connection)`, all its statements asked of one state of the database."""
+        with _Use(self) as connection, _told:
             connection.execute("BEGIN")
             try:
                 result = question(connection)
@@ -85,7 +92,7 @@ class Database:
         Raises `BusyError`, with nothing done, if others write just now.
         """
         self._check_sound()
-        with self._connection() as connection:
+        with _Use(self) as connection:
             result = _change(connection, deed)
         # Behind the commit: what was written may have gone into a file that nobody finds.
         self._see_that_it_stands()
@@ -101,7 +108,7 @@ class Database:
         """
         self._check_sound()
         if self._log is None:
-            with self._connection():
+            with _Use(self):
                 pass  # opens it
         try:
             if not self._log_is_named:
@@ -129,7 +136,7 @@ class Database:
         """
         try:
             stands = _place_of(self.path) == self._place
-            stands = stands and (self._log is None or os.fstat(self._log).st_nlink > 0)
+            stands = stands and (self._log is None or _has_name(self._log))
         except OSError:
             stands = False
         if not stands and not self._closed:
@@ -146,7 +153,7 @@ class Database:
         if self._pages >= LONG_PAGES:
             mode = apsw.SQLITE_CHECKPOINT_RESTART
         self._pages_tried = self._pages
-        with self._connection() as connection, _told():
+        with _Use(self) as connection, _told:
             connection.wal_checkpoint(mode=mode)
 
     def close(self) -> None:
@@ -184,26 +191,28 @@ class Database:
             os.close(self._log)
         self._start()
 
-    @contextmanager
-    def _connection(self) -> Iterator[apsw.Connection]:
+    def _take(self) -> apsw.Connection:
         with self._guard:
             if self._closed:
                 raise ClosedError
-            connection = self._idle.pop() if self._idle else None
             self._used += 1
+            if self._idle:
+                return self._idle.pop()
         try:
-            if connection is None:
-                connection = self._open()
-            yield connection
-        finally:
-            with self._guard:
-                self._used -= 1
-                kept = not self._closed and len(self._idle) < IDLE_MAX
-                if kept and connection is not None:
-                    self._idle.append(connection)
-                self._guard.notify_all()
-            if not kept and connection is not None:
-                connection.close()
+            return self._open()
+        except BaseException:
+            self._give_back(None)
+            raise
+
+    def _give_back(self, connection: apsw.Connection | None) -> None:
+        with self._guard:
+            self._used -= 1
+            kept = not self._closed and len(self._idle) < IDLE_MAX
+            if kept and connection is not None:
+                self._idle.append(connection)
+            self._guard.notify_all()
+        if not kept and connection is not None:
+            connection.close()
 
     def _committed(self, _connection: apsw.Connection, _schema: str, pages: int) -> int:
         if pages < self._pages:
@@ -214,7 +223,7 @@ class Database:
     def _open(self) -> apsw.Connection:
         if self._place is None:
             _refuse_network(self.path)
-        with _told():
+        with _told:
             try:
                 # What was there and is gone is not made anew.
                 flags = FLAGS if self._place is None else FLAGS & ~apsw.SQLITE_OPEN_CREATE
@@ -257,7 +266,7 @@ class Database:
 
 
 def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -> T:
-    with _told():
+    with _told:
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = deed(connection)
@@ -286,6 +295,18 @@ def _sync_folder(path: str) -> None:
         os.close(folder)
 
 
+def _has_name(fd: int) -> bool:
+    """Return whether an open file has a name still.
+
+    Not by `fstat`: since Linux 6.13 the next sync of a file whose times somebody has asked for
+    takes half as long again, for it writes them anew.
+    """
+    try:
+        return not os.readlink(f"/proc/self/fd/{fd}").endswith(" (deleted)")
+    except OSError:
+        return os.fstat(fd).st_nlink > 0
+
+
 def _place_of(path: str) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
@@ -307,15 +328,39 @@ def _unopened(path: str) -> str:
     return f"{path!r} cannot be opened: may this process read and write it, and its folder?"
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise BusyError from error
-    except apsw.Error as error:
-        raise _typed(error, unknown=False) from error
+class _Use:
+    """`with _Use(database) as connection`: one for this thread alone.
+
+    A class, as `_told`: what `contextmanager` makes of a generator costs a tenth of an append.
+    """
+
+    __slots__ = ("_connection", "_database")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> apsw.Connection:
+        self._connection = self._database._take()
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._database._give_back(self._connection)
+
+
+class _Told:
+    """Turns SQLite's errors into ours."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            raise BusyError from error
+        if isinstance(error, apsw.Error):
+            raise _typed(error, unknown=False) from error
+
+
+_told: Final = _Told()
 
 
 def _typed(error: apsw.Error, *, unknown: bool) -> SessionStoreError:

@@ -67,7 +67,7 @@ class SQLiteFileSystem:
     async def stat(self, path: str) -> FileStats:
         """See `FileSystem.stat`."""
         folder, name = _split(path)
-        found = await self._access.read(path, lambda db: blobs.find(db, folder, name))
+        found = await self._access.look(path, lambda db: blobs.find(db, folder, name))
         if found is None:
             raise NotFoundError(path)
         return found.stats
@@ -75,7 +75,7 @@ class SQLiteFileSystem:
     async def exists(self, path: str) -> bool:
         """See `FileSystem.exists`."""
         folder, name = _split(path)
-        return await self._access.read(path, lambda db: blobs.find(db, folder, name)) is not None
+        return await self._access.look(path, lambda db: blobs.find(db, folder, name)) is not None
 
     async def read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         """See `FileSystem.read`."""
@@ -141,7 +141,7 @@ class SQLiteFileSystem:
         """See `FileSystem.list`."""
         if path:
             check_path(path)
-        names = await self._access.read(path, lambda db: blobs.names(db, path, after, limit + 1))
+        names = await self._access.look(path, lambda db: blobs.names(db, path, after, limit + 1))
         page = names[:limit]
         return Page(page, after=page[-1] if len(names) > limit else None)
 

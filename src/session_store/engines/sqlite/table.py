@@ -31,11 +31,11 @@ class SQLiteTable(Table):
 
     async def prepare(self) -> None:
         """See `Table.prepare`; a connection does it when it is opened."""
-        await self._access.read(PLACE, lambda _: None)
+        await self._access.look(PLACE, lambda _: None)
 
     async def resolve(self, key: str) -> str | None:
         """See `Table.resolve`."""
-        return await self._access.read(PLACE, lambda db: _resolve(db, key))
+        return await self._access.look(PLACE, lambda db: _resolve(db, key))
 
     async def register(
         self, session_id: str, key: str | None, stored: bytes, times: Times
@@ -154,14 +154,14 @@ class SQLiteTable(Table):
             f" ORDER BY {query.sort} DESC, id DESC LIMIT ?"
         )
         values = (*where.values, limit)
-        return await self._access.read(PLACE, lambda db: _rows(db, sql, values))
+        return await self._access.look(PLACE, lambda db: _rows(db, sql, values))
 
     async def _column(self, query: str, *values: str) -> list[str]:
         def look(db: apsw.Connection) -> list[str]:
             found: Any = db.execute(query, values).fetchall()
             return [value for (value,) in found]
 
-        return await self._access.read(PLACE, look)
+        return await self._access.look(PLACE, look)
 
 
 class _Where(NamedTuple):
