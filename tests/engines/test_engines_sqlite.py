@@ -192,6 +192,32 @@ def test_what_is_synced_is_synced_once_for_many(url: str, monkeypatch: pytest.Mo
     assert len(synced) <= 4, "so is a batch"
 
 
+def test_most_appends_go_the_short_way_and_are_counted(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_way: list[str] = []
+    append = SQLiteFileSystem.append
+
+    async def counted(self: SQLiteFileSystem, path: str, *rest: Any, **options: Any) -> int:
+        long_way.append(path)
+        return await append(self, path, *rest, **options)
+
+    with SessionStore.open(url, index_save_delay_ms=60_000) as store:
+        chat = store.session("k")
+        chat.append("user", "first")
+        chat.append("user", "second")
+        monkeypatch.setattr(SQLiteFileSystem, "append", counted)
+        # Its class has an `append` of its own now, but this store was opened before.
+        for number in range(50):
+            chat.append("user", str(number))
+
+    assert long_way == []
+    with SessionStore.open(url) as store:
+        known = store.get_metadata_by_key("k")
+        assert known is not None and known.message_count == 52
+        assert store.check().findings == []
+
+
 def test_with_os_nothing_is_synced(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with SessionStore.open(url, durability="os") as store:
         chat = store.session("k")

@@ -192,7 +192,7 @@ class JournalIndex(SessionIndexManager):
     def landed_now(
         self, session_id: str, now_ms: int, size: int, count: int | None, last_id: str
     ) -> bool:
-        """Note an append; False if that, or whether the session is there still, takes more."""
+        """See `SessionIndexManager.landed_now`."""
         core = self._core
         if not self._mutex.enter_now():
             return False

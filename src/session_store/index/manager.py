@@ -147,6 +147,16 @@ class SessionIndexManager(Protocol):
         """Note that the log was counted anew, whatever was noted before."""
         ...
 
+    def landed_now(
+        self, session_id: str, now_ms: int, size: int, count: int | None, last_id: str
+    ) -> bool:
+        """Note an append by a plain call, so that the log has `size` bytes and ends in `last_id`.
+
+        True says that it is noted, and the session was there after the append. False says nothing
+        about why: look whether it is there, and use `note_append`.
+        """
+        return False
+
     async def page(
         self,
         *,

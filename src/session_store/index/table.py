@@ -191,6 +191,15 @@ class TableIndex(SessionIndexManager):
             raise SessionNotFoundError(session_id)
         return to_metadata(session_id, after[session_id])
 
+    def landed_now(
+        self, session_id: str, now_ms: int, size: int, count: int | None, last_id: str
+    ) -> bool:
+        """See `SessionIndexManager.landed_now`; a session that had ended took no append."""
+        noted = (now_ms, size, count, last_id)
+        return not self._closed and self._notes.put_append(
+            session_id, noted, self._runtime.monotonic()
+        )
+
     async def note_append(
         self, session_id: str, updated_at: int | float, mark: LogMark | None
     ) -> None:

@@ -65,12 +65,12 @@ class Opened:
         self._writer.locks = self._locks
         self._logs = self._writer.logs
         self._quick, direct = None, self._files
-        if journal is not None and is_direct(direct) and config.auto_reset is None:
+        if is_direct(direct) and config.auto_reset is None:
             self._quick = Quick(
                 direct,
                 runtime,
                 config,
-                journal,
+                self._index,
                 self._locks,
                 self._logs,
                 self._durability.owe,

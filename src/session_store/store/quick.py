@@ -11,7 +11,7 @@ from typing import Final
 
 from session_store.errors import AppendUnknownError, UnavailableError
 from session_store.files.filesystem import Direct
-from session_store.index.journal import JournalIndex
+from session_store.index.manager import SessionIndexManager
 from session_store.jsonl.lines import close_line
 from session_store.locks.manager import LockManager
 from session_store.model.config import StoreConfig
@@ -36,7 +36,7 @@ class Quick:
         files: Direct,
         runtime: Runtime,
         config: StoreConfig,
-        index: JournalIndex,
+        index: SessionIndexManager,
         locks: LockManager,
         logs: Logs,
         owe: Callable[[str], None],

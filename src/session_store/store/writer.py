@@ -114,8 +114,10 @@ class Writer:
                 return None
             for message, line in zip(messages, lines, strict=True):
                 log.wrote_one(message, line)
-            await self._look_behind(session_id, last)
-            await self._note(log)
+            now, tail = self._runtime.now_ms(), log.tail
+            if not self._index.landed_now(session_id, now, log.size, tail.count, last):
+                await self._look_behind(session_id, last)
+                await self._note(log)
         await self.commit(session_id, log.path, last)
         return messages
 

@@ -1,5 +1,6 @@
 """Asking a database that others write to as well: tried again until it is free."""
 
+import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -37,6 +38,9 @@ class Access:
     def _start(self) -> None:
         self._turns = self.runtime.mutex()
         self._group = GroupCommit(self.runtime)
+        self._alone = threading.Lock()
+        self.grown: set[str] = set()
+        """Files that were there, and grew, since they were synced last by a plain call."""
 
     def after_fork(self) -> None:
         """Wait for nobody of the parent, in a child."""
@@ -65,6 +69,15 @@ class Access:
             await self._group.run("checkpoint", self._checkpoint)
         return result
 
+    def at_once(self, path: str, attempt: Callable[[], T]) -> T | None:
+        """Return what the attempt returns, None if others write just now."""
+        try:
+            return attempt()
+        except BusyError:
+            return None
+        except (FileSystemError, CorruptionError) as error:
+            raise _with_path(path, error) from error
+
     async def change_durably(self, path: str, deed: Callable[[apsw.Connection], T]) -> T:
         """Do as `change`, and return when it survives a power cut."""
         result = await self.change(path, deed)
@@ -80,6 +93,16 @@ class Access:
             await self._group.run("sync", self._sync)
         except FileSystemError as error:
             raise _with_path(path, error) from error
+
+    def sync_now(self, path: str) -> bool:
+        """Do `sync` and return True, or do nothing while others do it."""
+        if not self._alone.acquire(False):
+            return False
+        try:
+            self.at_once(path, self.database.sync)
+            return True
+        finally:
+            self._alone.release()
 
     async def _sync(self) -> None:
         await self.runtime.offload(self.database.sync)

@@ -118,7 +118,6 @@ class Database:
         except OSError as error:
             # The system may have dropped what it could not write, and shows it all the same.
             self._fail(f"{error.strerror}: what was written last may be lost")
-        self._see_that_it_stands()
 
     def _check_sound(self) -> None:
         if self._failure is not None:

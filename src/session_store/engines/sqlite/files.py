@@ -18,6 +18,8 @@ from .database import Database
 from .table import SQLiteTable
 
 READ_IN_PLACE_BYTES: Final = 1 << 18
+GROWN_MAX: Final = 1_024
+"""So many files are remembered that may be synced by a plain call."""
 
 
 class SQLiteFileSystem:
@@ -119,6 +121,60 @@ class SQLiteFileSystem:
             return blobs.add(db, path, file, data).size
 
         return await self._access.change(path, add)
+
+    def append_now(self, path: str, data: bytes, size: int) -> bool:
+        """See `Direct.append_now`."""
+        database = self._access.database
+        if database.log_is_long:
+            return False  # `append` moves it
+        folder, name = _split(path)
+
+        def add(db: apsw.Connection) -> bool:
+            found = blobs.find(db, folder, name)
+            if found is None or found.size != size:
+                return False
+            blobs.add(db, path, found, data)
+            return True
+
+        if not self._access.at_once(path, lambda: database.change(add)):
+            return False
+        grown = self._access.grown
+        if len(grown) >= GROWN_MAX:
+            grown.clear()  # nobody syncs by plain calls; `sync` does without
+        grown.add(path)
+        return True
+
+    def size_now(self, path: str) -> int | None:
+        """See `Direct.size_now`."""
+        folder, name = _split(path)
+        database = self._access.database
+        found = self._access.at_once(
+            path, lambda: database.look(lambda db: blobs.find(db, folder, name))
+        )
+        return None if found is None else found.size
+
+    def read_now(self, path: str, start: int, end: int) -> bytes:
+        """See `Direct.read_now`."""
+        folder, name = _split(path)
+
+        def look(db: apsw.Connection) -> bytes:
+            found = blobs.find(db, folder, name)
+            return b"" if found is None else blobs.content(db, found, start, min(end, found.size))
+
+        database = self._access.database
+        return self._access.at_once(path, lambda: database.read(look)) or b""
+
+    def is_now(self, path: str, size: int) -> bool:
+        """See `Direct.is_now`."""
+        return self.size_now(path) == size
+
+    def sync_now(self, path: str) -> bool:
+        """See `Direct.sync_now`."""
+        grown = self._access.grown
+        if path not in grown or not self._access.sync_now(path):
+            return False
+        grown.discard(path)
+        return True
 
     async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
         """See `FileSystem.delete`."""
