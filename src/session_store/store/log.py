@@ -92,7 +92,7 @@ class SessionLog:
         self._nodes.extend(fresh)
         if self.messages is None:
             return
-        said = [m for _, _, m in fresh if m.control is None or not is_control(m)]
+        said = _said(fresh)
         self.messages += said
         if self.tree is not None:
             for message in said:
@@ -142,13 +142,15 @@ class SessionLog:
 
     async def _read_whole(self) -> None:
         self.forget()
-        self.nodes, self.messages = Nodes(), []
+        nodes, messages = Nodes(), list[Message]()
         scanner = Scanner(read_message)
         async for entries in self.file.scan(scanner):
             self._take(entries)
-            self._fold()
+            nodes.extend(entries)
+            messages += _said(entries)
             await self._runtime.sleep(0)  # a long read lets others run
         # Last: a reading that was broken off has not happened.
+        self.nodes, self.messages = nodes, messages
         self._scanner, self.size = scanner, scanner.seen
 
     async def catch_up(self, size: int) -> None:
@@ -239,11 +241,7 @@ class SessionLog:
             async for entries in self.file.scan(scanner, self.settled):
                 nodes.extend(entries)
                 if messages:
-                    loaded += [
-                        message
-                        for _, _, message in entries
-                        if message.control is None or not is_control(message)
-                    ]
+                    loaded += _said(entries)
                 await self._runtime.sleep(0)  # a long read lets others run
             self.let_go()
             self.nodes = nodes
@@ -388,6 +386,13 @@ class SessionLog:
                 length=length,
             )
         )
+
+
+def _said(entries: Sequence[Entry[Message]]) -> list[Message]:
+    """Return the messages among the records."""
+    return [
+        message for _, _, message in entries if message.control is None or not is_control(message)
+    ]
 
 
 def _is_fixed(message: Message) -> bool:

@@ -143,7 +143,8 @@ def content(connection: apsw.Connection, file: File, start: int, end: int) -> by
     bounds = {"first": first, "start": first + start, "end": first + end}
     rows: Any = connection.execute(_READ, bounds).fetchall()
     begin = rows[0][0] - first if rows else start
-    return b"".join([data for _, data in rows])[start - begin : end - begin]
+    data: bytes = rows[0][1] if len(rows) == 1 else b"".join([piece for _, piece in rows])
+    return data[start - begin : end - begin]
 
 
 def names(connection: apsw.Connection, folder: str, after: str, limit: int) -> list[str]:
