@@ -17,7 +17,15 @@ from session_store.model.records import LogMark, Message
 from session_store.model.tree import Tree
 from session_store.runtime import Runtime
 
-from .records import MESSAGES, Node, control_record, is_control, read_message, read_slim
+from .records import (
+    MESSAGES,
+    Node,
+    control_record,
+    is_fixed,
+    read_message,
+    read_slim,
+    said_in,
+)
 from .replay import Fence, Nodes, Tail, count_on
 
 # Resident memory of 60,000 messages, measured with texts of 100, 300 and 1,500 bytes: a message
@@ -92,7 +100,7 @@ class SessionLog:
         self._nodes.extend(fresh)
         if self.messages is None:
             return
-        said = _said(fresh)
+        said = said_in(fresh)
         self.messages += said
         if self.tree is not None:
             for message in said:
@@ -147,7 +155,7 @@ class SessionLog:
         async for entries in self.file.scan(scanner):
             self._take(entries)
             nodes.extend(entries)
-            messages += _said(entries)
+            messages += said_in(entries)
             await self._runtime.sleep(0)  # a long read lets others run
         # Last: a reading that was broken off has not happened.
         self.nodes, self.messages = nodes, messages
@@ -241,7 +249,7 @@ class SessionLog:
             async for entries in self.file.scan(scanner, self.settled):
                 nodes.extend(entries)
                 if messages:
-                    loaded += _said(entries)
+                    loaded += said_in(entries)
                 await self._runtime.sleep(0)  # a long read lets others run
             self.let_go()
             self.nodes = nodes
@@ -288,7 +296,7 @@ class SessionLog:
     def _keep(self, start: int, message: Message, line: bytes) -> None:
         if self._nodes is not None:
             # The caller may change its objects; and what nobody reads need not be decoded.
-            shared = self.messages is not None and not _is_fixed(message)
+            shared = self.messages is not None and not is_fixed(message)
             self._fresh.append((start, start + len(line) - 1, line[:-1] if shared else message))
 
     async def load_tree(self) -> Tree:
@@ -386,20 +394,3 @@ class SessionLog:
                 length=length,
             )
         )
-
-
-def _said(entries: Sequence[Entry[Message]]) -> list[Message]:
-    """Return the messages among the records."""
-    return [
-        message for _, _, message in entries if message.control is None or not is_control(message)
-    ]
-
-
-def _is_fixed(message: Message) -> bool:
-    """Return whether nothing in the message can be changed."""
-    return (
-        type(message.content) is str
-        and message.metadata is None
-        and message.tool_calls is None
-        and message.tool_result is None
-    )

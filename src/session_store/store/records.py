@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from session_store.jsonl.lines import parse_object
+from session_store.jsonl.scanner import Entry
 from session_store.model.messages import decode_message
 from session_store.model.records import Branch, Message, Record, inherits_parent
 
@@ -144,6 +145,23 @@ def is_control(node: Node) -> bool:
         and node.type == "custom"
         and node.parent_id is None
         and isinstance(control.get("kind"), str)
+    )
+
+
+def said_in(entries: Sequence[Entry[Message]]) -> list[Message]:
+    """Return the messages among the records."""
+    return [
+        message for _, _, message in entries if message.control is None or not is_control(message)
+    ]
+
+
+def is_fixed(message: Message) -> bool:
+    """Return whether nothing in the message can be changed."""
+    return (
+        type(message.content) is str
+        and message.metadata is None
+        and message.tool_calls is None
+        and message.tool_result is None
     )
 
 
