@@ -61,11 +61,21 @@ class Mutex:
         self._held = False
 
     async def __aenter__(self) -> None:
+        self.enter_now()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def enter_now(self) -> bool:
         if self._held:
             raise HeldError("a mutex was left behind")
         self._held = True
+        return True
 
-    async def __aexit__(self, *_: object) -> None:
+    def try_enter(self) -> bool:
+        return not self._held and self.enter_now()
+
+    def leave(self) -> None:
         self._held = False
 
 
