@@ -211,11 +211,17 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=_serve, args=(self._loop,), name="session-store", daemon=True
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(
+                target=_serve, args=(loop,), name="session-store", daemon=True
             )
-            self._thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no room for one more
+                loop.close()
+                raise
+            # Last: a loop whose thread the system refused would be waited for in vain.
+            self._loop, self._thread = loop, thread
         return self._loop
 
 
@@ -250,9 +256,11 @@ class _Call(Generic[T]):
 
     def leave(self) -> None:
         """End it, if it has begun and has not ended."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed, and all that was in it
-                self._loop.call_soon_threadsafe(self._cancel)
+        if self._loop is None:
+            self._coroutine.close()
+            return
+        with suppress(RuntimeError):  # the loop is closed, and all that was in it
+            self._loop.call_soon_threadsafe(self._cancel)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._task = loop.create_task(self._coroutine)

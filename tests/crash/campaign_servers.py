@@ -2,8 +2,8 @@
 
 campaign_servers.py [--amount HARMS_OF_EACH_KIND] [--seed N]
 
-The control is the same with a PostgreSQL that does not wait for its log, and a Valkey that keeps
-none: they lose what they acknowledged, and it has to be noticed.
+The control is a Valkey that keeps no log of its commands: it loses what it acknowledged, and that
+has to be noticed.
 """
 
 import argparse
@@ -144,10 +144,10 @@ def rounds(kind: Kind, harm: Harm, amount: int) -> tuple[int, list[str]]:
 
 def through_proxies(server: Any, opened: ExitStack) -> tuple[str, list[Proxy]]:
     """Return the URL of the server behind proxies, one for each node of a cluster."""
-    nodes = server.nodes if isinstance(server, ValkeyCluster) else [server]
-    proxies = [opened.enter_context(Proxy(node.url)) for node in nodes]
     if not isinstance(server, ValkeyCluster):
-        return proxies[0].url, proxies
+        proxy = opened.enter_context(Proxy(server.url))
+        return proxy.url, [proxy]
+    proxies = [opened.enter_context(Proxy(node.url)) for node in server.nodes]
     server.announce([proxy.port for proxy in proxies])
     return proxies[0].url.replace("redis:", "redis+cluster:"), proxies
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from postgres_kit import execute
 from servers import PostgresServer
 
 from session_store import SessionStore
@@ -26,14 +27,6 @@ def url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def name(url: str) -> str:
     return url.rpartition("schema=")[2]
-
-
-async def execute(url: str, *queries: str) -> list[Any]:
-    connection = await asyncpg.connect(url.partition("?")[0])
-    try:
-        return [await connection.fetch(query) for query in queries]
-    finally:
-        await connection.close()
 
 
 async def test_the_view_shows_messages_to_people(url: str, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from faults_kit import opened
+from postgres_kit import execute
 from servers import PostgresServer
 from servers.proxy import Proxy
 
@@ -47,14 +48,6 @@ def role(postgres_url: str) -> Iterator[str]:
 
 def name_of(role: str) -> str:
     return role.rpartition("/")[2]
-
-
-async def execute(url: str, *queries: str) -> list[Any]:
-    connection = await asyncpg.connect(url.partition("?")[0])
-    try:
-        return [await connection.fetch(query) for query in queries]
-    finally:
-        await connection.close()
 
 
 async def test_a_connection_that_was_ended_while_it_was_idle_is_replaced(

@@ -14,7 +14,7 @@ from faults_kit import judge, message, opened, persist
 from servers import Proxy, ValkeyServer
 from servers.valkey import PASSWORD
 
-from session_store import SessionStore
+from session_store import Message, Session, SessionStore
 from session_store.engines.redis import erase, place_in, scripts, table
 from session_store.engines.redis.client import VERSION
 from session_store.engines.redis.table import RedisTable
@@ -148,6 +148,17 @@ async def test_deleting_makes_room_in_a_memory_that_is_full(own_server: Callable
         assert [one.content for one in await small.messages()] == ["stays", "y" * 20_000]
 
 
+async def said_and_heard(chat: Session, there: SessionStore) -> Message:
+    """Say something while somebody follows, who has to get it; return it."""
+    heard = there.subscribe(chat.id)
+    waiting = asyncio.ensure_future(anext(heard))
+    await asyncio.sleep(0.2)
+    said = await chat.append("user", "hello")
+    assert await asyncio.wait_for(waiting, 20) == said
+    await heard.aclose()
+    return said
+
+
 async def test_a_user_needs_the_rights_that_the_docs_name(own_server: Callable[..., Any]) -> None:
     server = own_server(ValkeyServer)
     with server.client() as client:
@@ -157,13 +168,7 @@ async def test_a_user_needs_the_rights_that_the_docs_name(own_server: Callable[.
 
     async with SessionStore.open(url) as here, SessionStore.open(url) as there:
         chat = await here.session("k")
-        heard = there.subscribe(chat.id)
-        waiting = asyncio.ensure_future(anext(heard))
-        await asyncio.sleep(0.2)
-        said = await chat.append("user", "hello")
-
-        assert await asyncio.wait_for(waiting, 20) == said
-        await heard.aclose()
+        await said_and_heard(chat, there)
         await here.delete_session(chat.id)
 
 
@@ -178,13 +183,8 @@ async def test_who_may_not_tell_others_of_an_append_makes_it_all_the_same(
 
     async with SessionStore.open(url) as here, SessionStore.open(server.url) as there:
         chat = await here.session("k")
-        heard = there.subscribe(chat.id)
-        waiting = asyncio.ensure_future(anext(heard))
-        await asyncio.sleep(0.2)
-        said = await chat.append("user", "hello")
+        said = await said_and_heard(chat, there)
 
-        assert await asyncio.wait_for(waiting, 20) == said
-        await heard.aclose()
         assert await chat.messages() == [said]
 
 

@@ -94,6 +94,24 @@ def test_a_database_that_others_make_meanwhile_is_ours(
     assert made
 
 
+def test_who_lost_every_race_for_a_lock_tries_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [apsw.ProtocolError, apsw.BusyError, apsw.LockedError]
+    check = schema.check
+
+    def contended(connection: apsw.Connection) -> None:
+        if answers:
+            raise answers.pop()
+        check(connection)
+
+    monkeypatch.setattr(schema, "check", contended)
+    with SessionStore.open(url) as store:
+        assert store.session("k").append("user", "mine").content == "mine"
+
+    assert answers == []
+
+
 def test_writers_that_are_killed_lose_nothing_acknowledged(url: str, path: Path) -> None:
     acknowledged: set[str] = set()
     for round_ in range(6):
@@ -207,7 +225,6 @@ def test_most_appends_go_the_short_way_and_are_counted(
         chat.append("user", "first")
         chat.append("user", "second")
         monkeypatch.setattr(SQLiteFileSystem, "append", counted)
-        # Its class has an `append` of its own now, but this store was opened before.
         for number in range(50):
             chat.append("user", str(number))
 
@@ -216,6 +233,25 @@ def test_most_appends_go_the_short_way_and_are_counted(
         known = store.get_metadata_by_key("k")
         assert known is not None and known.message_count == 52
         assert store.check().findings == []
+
+
+def test_a_sync_that_was_not_made_is_not_said_to_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SQLiteFileSystem(path)
+    run(files.append("log", b"1"))
+    assert files.append_now("log", b"2", 1)
+
+    def busy() -> None:
+        raise BusyError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files._access.database, "sync", busy)
+        assert not files.sync_now("log")
+    assert not files.sync_now("none")
+    assert files.append_now("log", b"3", 2)
+    assert files.sync_now("log")
+    run(files.close())
 
 
 def test_with_os_nothing_is_synced(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

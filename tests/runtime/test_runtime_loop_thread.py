@@ -1,6 +1,7 @@
 """Threads that wait for coroutines: each gets its own answer, and nobody waits for ever."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -102,4 +103,19 @@ def test_a_thread_that_is_interrupted_leaves_no_call_behind(loops: LoopThread) -
         signal.signal(signal.SIGINT, before)
 
     assert ended.wait(10)
+    assert loops.run(later(7)) == 7
+
+
+def test_a_thread_that_the_system_refuses_is_told_and_asked_for_again(
+    loops: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            loops.run(later(7))
+        gc.collect()  # a loop that was left open, or a call that was never begun, is told now
+
     assert loops.run(later(7)) == 7

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS: Final = 0.000_05
 LONGEST_PAUSE_SECONDS: Final = 0.005
+GROWN_MAX: Final = 1_024
+"""So many files are remembered that have grown and were not synced by a plain call."""
 
 
 class Access:
@@ -39,8 +41,7 @@ class Access:
         self._turns = self.runtime.mutex()
         self._group = GroupCommit(self.runtime)
         self._alone = threading.Lock()
-        self.grown: set[str] = set()
-        """Files that were there, and grew, since they were synced last by a plain call."""
+        self._grown: set[str] = set()
 
     def after_fork(self) -> None:
         """Wait for nobody of the parent, in a child."""
@@ -94,15 +95,26 @@ class Access:
         except FileSystemError as error:
             raise _with_path(path, error) from error
 
+    def grew(self, path: str) -> None:
+        """Remember that there is such a file, for `sync_now`."""
+        if len(self._grown) >= GROWN_MAX:
+            self._grown.clear()
+        self._grown.add(path)
+
     def sync_now(self, path: str) -> bool:
-        """Do `sync` and return True, or do nothing while others do it."""
-        if not self._alone.acquire(False):
+        """Do `sync` and return True, or nothing: others do it, or it is not known to have grown."""
+        if path not in self._grown or not self._alone.acquire(False):
             return False
         try:
-            self.at_once(path, self.database.sync)
-            return True
+            synced = self.at_once(path, self._synced)
         finally:
             self._alone.release()
+        self._grown.discard(path)
+        return synced is not None
+
+    def _synced(self) -> bool:
+        self.database.sync()
+        return True
 
     async def _sync(self) -> None:
         await self.runtime.offload(self.database.sync)

@@ -38,6 +38,8 @@ moved to its end otherwise, and grows without bound."""
 LOG_LIMIT_BYTES: Final = 64 << 20
 """A log that grew longer for once is cut to so much when it is written over."""
 FORK_WAIT_SECONDS: Final = 1
+BUSY: Final = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
+"""The last says that many tries to read failed because others were just writing each time."""
 
 
 class BusyError(Exception):
@@ -280,7 +282,7 @@ def _change(connection: apsw.Connection, deed: Callable[[apsw.Connection], T]) -
         with suppress(apsw.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-                if isinstance(error, apsw.BusyError | apsw.LockedError):
+                if isinstance(error, BUSY):
                     raise BusyError from error
         raise _typed(error, unknown=True) from error
     return result
@@ -353,7 +355,7 @@ class _Told:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, apsw.BusyError | apsw.LockedError):
+        if isinstance(error, BUSY):
             raise BusyError from error
         if isinstance(error, apsw.Error):
             raise _typed(error, unknown=False) from error

@@ -18,8 +18,6 @@ from .database import Database
 from .table import SQLiteTable
 
 READ_IN_PLACE_BYTES: Final = 1 << 18
-GROWN_MAX: Final = 1_024
-"""So many files are remembered that may be synced by a plain call."""
 
 
 class SQLiteFileSystem:
@@ -138,10 +136,7 @@ class SQLiteFileSystem:
 
         if not self._access.at_once(path, lambda: database.change(add)):
             return False
-        grown = self._access.grown
-        if len(grown) >= GROWN_MAX:
-            grown.clear()  # nobody syncs by plain calls; `sync` does without
-        grown.add(path)
+        self._access.grew(path)
         return True
 
     def size_now(self, path: str) -> int | None:
@@ -170,11 +165,7 @@ class SQLiteFileSystem:
 
     def sync_now(self, path: str) -> bool:
         """See `Direct.sync_now`."""
-        grown = self._access.grown
-        if path not in grown or not self._access.sync_now(path):
-            return False
-        grown.discard(path)
-        return True
+        return self._access.sync_now(path)
 
     async def delete(self, path: str, *, if_version: IfVersion = ANY) -> None:
         """See `FileSystem.delete`."""
