@@ -28,16 +28,12 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(seed: int) -> None
 
 
 def test_an_acknowledgement_before_the_write_is_found_out() -> None:
-    first_caught = next(
-        (
-            found
-            for seed in CONTROL_SEEDS
-            if (found := proc_kill.play(seed, sabotage=acknowledge_before_the_write).violations)
-        ),
-        [],
+    # Of its other harm, such as an append that succeeds after the delete, a seed may tell first.
+    assert any(
+        "acknowledged, and lost" in found
+        for seed in CONTROL_SEEDS
+        for found in proc_kill.play(seed, sabotage=acknowledge_before_the_write).violations
     )
-
-    assert any("acknowledged, and lost" in text for text in first_caught)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
