@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faults_kit import judge, message, opened, persist
 from servers import ReplicatedCluster, ValkeyCluster, ValkeyServer
-from servers.valkey import PASSWORD, SLOTS
+from servers.valkey import PASSWORD
 
 from session_store import ConfigError, SessionStore
 from session_store.engines.redis import erase, place_in
@@ -153,11 +153,7 @@ async def _goes_unanswered(call: Coroutine[Any, Any, Any]) -> None:
 
 
 def _place(cluster: ValkeyCluster, session_id: str) -> tuple[int, ValkeyServer]:
-    """Return the slot of a session, and the master it was with when the cluster was made."""
-    with cluster.nodes[0].client() as client:
-        slot = client.execute_command("CLUSTER KEYSLOT", f"{{session-store:{session_id}}}")
-    node = next(node for node, (_, last) in zip(cluster.nodes, SLOTS, strict=False) if slot <= last)
-    return slot, node
+    return cluster.place_of(f"{{session-store:{session_id}}}")
 
 
 def _name(node: ValkeyServer) -> str:

@@ -185,6 +185,7 @@ class Disk(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.platter: dict[str, bytes] = {}
+        self._syncing = threading.Lock()
 
     @property
     def traits(self) -> Traits:
@@ -195,12 +196,16 @@ class Disk(Memory):
     ) -> FileStats:
         stats = await super().write(path, data, if_version=if_version)
         if durable:
-            self.platter[path] = bytes(data)
+            self._keep(path)
         return stats
 
     async def sync(self, path: str) -> None:
         await super().sync(path)
-        self.platter[path] = bytes(self.data_at(path) or b"")
+        self._keep(path)
+
+    def _keep(self, path: str) -> None:
+        with self._syncing:  # or a sync that began earlier could put back what a later one kept
+            self.platter[path] = bytes(self.data_at(path) or b"")
 
     async def crash(self) -> FileSystem:
         after = type(self)()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 import redis
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.retry import Retry
 
 from .base import Server, free_ports, wait_until
@@ -121,6 +122,12 @@ class ValkeyCluster:
             lambda: all(_ports_of(n) == set(ports) for n in self.nodes), PATIENCE_SECONDS
         )
         assert known, "the nodes do not hear of each other"
+
+    def place_of(self, key: str) -> tuple[int, ValkeyServer]:
+        """Return the slot of a key, and the master it was with when the cluster was made."""
+        slot = key_slot(key.encode())
+        masters = zip(self.nodes, SLOTS, strict=False)
+        return slot, next(node for node, (_, last) in masters if slot <= last)
 
     def kill(self) -> None:
         """See `Server.kill`."""
