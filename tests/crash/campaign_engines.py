@@ -44,11 +44,10 @@ def main() -> int:
         )
         lines = done.stdout.strip().splitlines() or [done.stderr[-500:]]
         print(f"round {number + 1}: {lines[-1]}", flush=True)
-        failed += [line for line in lines if line.startswith(("FAILED", "ERROR"))]
         if done.returncode:
             print(done.stdout, flush=True)  # why: what races may not do so again for long
-        if done.returncode and not failed:
-            failed.append(lines[-1])
+            named = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+            failed += named or [lines[-1]]
     print(*failed, sep="\n", flush=True)
     print(json.dumps({"rounds": rounds, "violations": len(failed)}))
     return 1 if failed else 0
